@@ -23,6 +23,7 @@ find_library(EQUIPOISE_SCOTCH scotch REQUIRED)
 find_library(EQUIPOISE_PTSCOTCHERR ptscotcherr REQUIRED)
 find_path(EQUIPOISE_SCOTCH_INCLUDE ptscotch.h PATH_SUFFIXES scotch REQUIRED)
 find_library(EQUIPOISE_ZFP zfp REQUIRED)
+find_path(EQUIPOISE_XXHASH_INCLUDE xxhash.h REQUIRED)
 
 set(EQUIPOISE_PUBLIC_LIBRARIES MPI::MPI_CXX fmt::fmt Eigen3::Eigen PkgConfig::PETSC)
 set(EQUIPOISE_PRIVATE_LIBRARIES hdf5::hdf5 PkgConfig::ZSTD tomlplusplus::tomlplusplus

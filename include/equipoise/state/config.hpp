@@ -12,18 +12,21 @@
 
 namespace equipoise::state {
 
-/// A run's configuration: dotted keys ("method.step") with their texts, from a TOML file and overrides.
+/// A run's configuration: dotted keys ("method.step") with their texts, from a TOML file and
+/// overrides.
 ///
-/// Values are texts until an options struct reads them through its `describe`; reading checks type and range
-/// and records the value that was used, defaults included, so that `toml()` afterwards is the complete
-/// configuration. `reject_unused()` then makes every key that nobody read an error naming the nearest key.
+/// Values are texts until an options struct reads them through its `describe`; reading checks type
+/// and range and records the value that was used, defaults included, so that `toml()` afterwards is
+/// the complete configuration. `reject_unused()` then makes every key that nobody read an error
+/// naming the nearest key.
 class Config {
  public:
   /// Parses a TOML file. Throws InputError (missing file) or ConfigurationError (file:line:column).
   static Config load(const std::string& path);
   /// Parses TOML text; `origin` names it in messages.
   static Config parse(std::string_view text, std::string_view origin);
-  /// One override "key=value"; the value is TOML, or a plain string where it does not parse as TOML. The last wins.
+  /// One override "key=value"; the value is TOML, or a plain string where it does not parse as
+  /// TOML. The last wins.
   void assign(std::string_view assignment);
   void set(std::string_view key, std::string_view value);
 
@@ -38,9 +41,11 @@ class Config {
   }
   /// Texts of all keys below `prefix` + ".", prefix removed, marked as read (petsc.*).
   std::vector<std::pair<std::string, std::string>> take(std::string_view prefix);
-  /// Throws ConfigurationError for keys that were set and never read: "unknown key `methd.name`, did you mean ...".
+  /// Throws ConfigurationError for keys that were set and never read: "unknown key `methd.name`,
+  /// did you mean ...".
   void reject_unused() const;
-  /// The complete configuration as TOML, sorted by key: what was set, and the defaults that were read.
+  /// The complete configuration as TOML, sorted by key: what was set, and the defaults that were
+  /// read.
   [[nodiscard]] std::string toml() const;
 
  private:
@@ -51,6 +56,11 @@ class Config {
     bool used = false;
   };
   class Reader;
+  [[nodiscard]] const Entry* given(std::string_view key) const;
+  void store(std::string_view key, std::string_view value, std::string_view origin);
+  void put(std::string_view key, std::string text, std::string origin);
+  void refuse_overlap(std::string_view key, std::string_view origin) const;
+  void record(const std::string& key, std::string text);
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
