@@ -145,6 +145,10 @@ class ProblemView {
 
  private:
   template <class P>
+  static const P& as(const void* self) {
+    return *static_cast<const P*>(self);
+  }
+  template <class P>
   static constexpr Table make_table();
   template <class P>
   static constexpr Table table_of = make_table<P>();
@@ -158,62 +162,61 @@ constexpr ProblemView::Table ProblemView::make_table() {
   using partition::Range;
   using In = std::span<const double>;
   using Out = std::span<double>;
-  constexpr auto as = [](const void* self) -> const P& { return *static_cast<const P*>(self); };
   Table t{};
   if constexpr (AgentProblem<P>) {
-    t.dimension = [](const void* s) -> std::int64_t { return as(s).dimension(); };
-    t.agents = [](const void* s) -> std::int64_t { return as(s).agents(); };
-    t.apply = [](const void* s, std::int64_t agent, In z, Out out) { as(s).apply(agent, z, out); };
+    t.dimension = [](const void* s) -> std::int64_t { return as<P>(s).dimension(); };
+    t.agents = [](const void* s) -> std::int64_t { return as<P>(s).agents(); };
+    t.apply = [](const void* s, std::int64_t agent, In z, Out out) { as<P>(s).apply(agent, z, out); };
     if constexpr (requires(const P& p) { p.weight(std::int64_t{}); }) {
-      t.weight = [](const void* s, std::int64_t agent) -> double { return as(s).weight(agent); };
+      t.weight = [](const void* s, std::int64_t agent) -> double { return as<P>(s).weight(agent); };
     }
     if constexpr (requires(const P& p, Out z) { p.prox(1.0, z); }) {
-      t.prox = [](const void* s, double step, Range, Out z) { as(s).prox(step, z); };
+      t.prox = [](const void* s, double step, Range, Out z) { as<P>(s).prox(step, z); };
     }
     if constexpr (requires(const P& p, Out z) { p.start(z); }) {
-      t.start = [](const void* s, Range, Out z) { as(s).start(z); };
+      t.start = [](const void* s, Range, Out z) { as<P>(s).start(z); };
     }
     if constexpr (requires(const P& p, Out z) { p.solution(z); }) {
-      t.solution = [](const void* s, Range, Out z) -> bool { return as(s).solution(z); };
+      t.solution = [](const void* s, Range, Out z) -> bool { return as<P>(s).solution(z); };
     }
     if constexpr (requires(const P& p, In z, Out out) { p.surrogate(z, out); }) {
-      t.surrogate = [](const void* s, In z, Out out) { as(s).surrogate(z, out); };
+      t.surrogate = [](const void* s, In z, Out out) { as<P>(s).surrogate(z, out); };
     }
     if constexpr (requires(const P& p, In z, Out out, std::span<const std::int64_t> batch) {
                     p.apply_batch(std::int64_t{}, z, batch, out);
                   }) {
-      t.samples = [](const void* s, std::int64_t agent) -> std::int64_t { return as(s).samples(agent); };
+      t.samples = [](const void* s, std::int64_t agent) -> std::int64_t { return as<P>(s).samples(agent); };
       t.apply_batch = [](const void* s, std::int64_t agent, In z, std::span<const std::int64_t> batch,
-                         Out out) { as(s).apply_batch(agent, z, batch, out); };
+                         Out out) { as<P>(s).apply_batch(agent, z, batch, out); };
     }
   } else {
-    t.dimension = [](const void* s) -> std::int64_t { return as(s).layout().dimension(); };
-    t.layout = [](const void* s) -> const partition::Layout& { return as(s).layout(); };
-    t.ghosts = [](const void* s, int rank) -> std::vector<std::int64_t> { return as(s).ghosts(rank); };
+    t.dimension = [](const void* s) -> std::int64_t { return as<P>(s).layout().dimension(); };
+    t.layout = [](const void* s) -> const partition::Layout& { return as<P>(s).layout(); };
+    t.ghosts = [](const void* s, int rank) -> std::vector<std::int64_t> { return as<P>(s).ghosts(rank); };
     t.apply_partitioned = [](const void* s, Range owned, In x, In ghost_values, Out out) {
-      as(s).apply_partitioned(owned, x, ghost_values, out);
+      as<P>(s).apply_partitioned(owned, x, ghost_values, out);
     };
     if constexpr (requires(const P& p, Out z) { p.prox(1.0, Range{}, z); }) {
-      t.prox = [](const void* s, double step, Range owned, Out z) { as(s).prox(step, owned, z); };
+      t.prox = [](const void* s, double step, Range owned, Out z) { as<P>(s).prox(step, owned, z); };
     }
     if constexpr (requires(const P& p, Out z) { p.start(Range{}, z); }) {
-      t.start = [](const void* s, Range owned, Out z) { as(s).start(owned, z); };
+      t.start = [](const void* s, Range owned, Out z) { as<P>(s).start(owned, z); };
     }
     if constexpr (requires(const P& p, Out z) { p.solution(Range{}, z); }) {
-      t.solution = [](const void* s, Range owned, Out z) -> bool { return as(s).solution(owned, z); };
+      t.solution = [](const void* s, Range owned, Out z) -> bool { return as<P>(s).solution(owned, z); };
     }
   }
   if constexpr (requires(const P& p) { p.constants(); }) {
-    t.constants = [](const void* s) -> Constants { return as(s).constants(); };
+    t.constants = [](const void* s) -> Constants { return as<P>(s).constants(); };
   }
   if constexpr (requires(const P& p) { p.facts(); }) {
-    t.facts = [](const void* s) -> Facts { return as(s).facts(); };
+    t.facts = [](const void* s) -> Facts { return as<P>(s).facts(); };
   }
   if constexpr (requires(const P& p) { p.fingerprint(); }) {
-    t.fingerprint = [](const void* s) -> std::string { return as(s).fingerprint(); };
+    t.fingerprint = [](const void* s) -> std::string { return as<P>(s).fingerprint(); };
   }
   if constexpr (requires(const P& p, In z) { p.check(z); }) {
-    t.check = [](const void* s, In z) -> Facts { return as(s).check(z); };
+    t.check = [](const void* s, In z) -> Facts { return as<P>(s).check(z); };
   }
   return t;
 }
