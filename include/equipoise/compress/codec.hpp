@@ -34,11 +34,13 @@ struct Descriptor {
 };
 
 /// The coordinates of a vector that a sparse codec kept, ascending, with the values as the receiver sees them.
-/// Unused by dense codecs.
+/// Dense codecs, and PermK by blocks, leave index and value empty.
 struct Selection {
   std::vector<std::int64_t> index;
   std::vector<double> value;
-  double scale = 1.0;  ///< a whole-vector scale, where the codec has one
+  double scale = 1.0;      ///< a whole-vector scale, where the codec has one
+  std::int64_t agent = 0;  ///< whose vector it is: keys the masks and the random rounding
+  bool finite = true;      ///< false: the vector holds a NaN or Inf, and so will what is decoded
 };
 
 /// How one agent's vector becomes bytes, and bytes become the vector that every receiver sees.
@@ -48,7 +50,10 @@ struct Selection {
 /// (`prepare`) or to a chunk, and random rounding is keyed by the coordinate. Codecs are stateless and `const`;
 /// error feedback lives in `Mean`.
 /// Usage: prepare once, encode each piece, decode each piece anywhere. The zero vector decodes to zero exactly.
-/// NaN or Inf anywhere in a piece must decode to a piece with a NaN in it (never to finite numbers).
+/// A vector with a NaN or Inf decodes to a vector with a NaN (never to finite numbers): a dense codec puts it
+/// into the same piece, a sparse one into every coordinate it keeps.
+/// `draw` names seed, purpose and iteration; the agent goes into it here (`Selection::agent`). Masks use
+/// other counters than rounding, so one `draw` serves both.
 class Codec {
  public:
   virtual ~Codec() = default;
@@ -58,7 +63,10 @@ class Codec {
   [[nodiscard]] virtual Descriptor describe(std::int64_t d, std::int64_t agents) const = 0;
   /// True if a message holds a small set of coordinates (indices or a regenerable mask).
   [[nodiscard]] virtual bool sparse() const { return false; }
-  /// Scans the whole vector: selection, whole-vector scale. Dense codecs do nothing.
+  /// True if all agents keep the same coordinates: those of `prepare` for any agent. Then the mean of the kept
+  /// values, scaled, is the mean of the decoded vectors.
+  [[nodiscard]] virtual bool shared_mask() const { return false; }
+  /// Scans the whole vector: selection, whole-vector scale. Dense codecs only note the agent.
   virtual void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
                        Selection& selection) const;
   /// Appends the encoding of v[range] (v is the whole vector) to `out`. `chunks` cuts the coordinates.
@@ -81,6 +89,7 @@ class Codec {
 struct CodecSetting {
   std::int64_t dimension = 0;
   std::int64_t agents = 1;
+  int chunks = 0;  ///< number of chunks, for the constants of codecs with a scale per chunk; 0 = the default
 };
 
 /// Makes a codec from its text: `identity`, `fp32`, `randk:0.05`, `topk:5`, `permk`, `natural`, `qsgd:8`, ...

@@ -1,0 +1,246 @@
+#include "codec_support.hpp"
+
+// Identity, and casts to shorter floating-point types.
+namespace equipoise::compress::detail {
+namespace {
+
+constexpr std::int64_t block = 512;  ///< entries of a chunk that share one scale
+
+class Identity final : public Codec {
+ public:
+  [[nodiscard]] std::string name() const override { return "identity"; }
+  [[nodiscard]] Descriptor describe(std::int64_t, std::int64_t) const override { return {}; }
+  void encode(std::span<const double> v, const Selection&, Range range, const partition::Partition&,
+              const parallel::Draw&, std::vector<std::byte>& out) const override {
+    append(out, v.data() + range.begin, range.size());
+  }
+  void decode_add(std::span<const std::byte> in, Range range, const partition::Partition&,
+                  const parallel::Draw&, std::int64_t, double weight,
+                  std::span<double> out) const override {
+    require_length(in, 8 * range.size());
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] += weight * finite_or_nan(load<double>(in.data() + 8 * i));
+  }
+  [[nodiscard]] std::optional<std::int64_t> bytes(Range range, const partition::Partition&,
+                                                  const parallel::Draw&,
+                                                  std::int64_t) const override {
+    return 8 * range.size();
+  }
+};
+
+/// Random bits below the last kept bit of the significand are added, then dropped: rounds up with
+/// the probability of the dropped fraction. Exact for float, to 2^-32 of a last place for the
+/// shorter types.
+double round_at_random(double x, int dropped_bits, std::uint32_t word) {
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const std::uint64_t noise =
+      dropped_bits >= 32 ? std::uint64_t{word} << (dropped_bits - 32) : word >> (32 - dropped_bits);
+  return std::bit_cast<double>((bits + noise) >> dropped_bits << dropped_bits);
+}
+
+/// How one double becomes a `Word` and back. `significand` bits include the hidden one.
+struct Float32 {
+  using Word = float;
+  static constexpr int significand = 24;
+  static constexpr bool scaled = false;
+  static constexpr double largest = std::numeric_limits<float>::max();
+  static Word nearest(double x) { return static_cast<float>(x); }
+  static Word random(double x, std::uint32_t word) {
+    return static_cast<float>(round_at_random(x, 53 - significand, word));
+  }
+  static double value(Word word) { return word; }
+};
+
+struct Bfloat16 {
+  using Word = std::uint16_t;
+  static constexpr int significand = 8;
+  static constexpr bool scaled = false;
+  static constexpr double largest = 0x1.FEp127;
+  /// Round half to even on the bits of a float; a NaN stays one because its upper bits are kept.
+  static Word nearest(double x) {
+    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(x));
+    const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U;
+    return static_cast<Word>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FC0U : rounded);
+  }
+  static Word random(double x, std::uint32_t word) {
+    const auto bits = std::bit_cast<std::uint32_t>(
+        static_cast<float>(round_at_random(x, 53 - significand, word)));
+    return static_cast<Word>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FC0U : bits >> 16U);
+  }
+  static double value(Word word) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(word) << 16U);
+  }
+};
+
+/// Entries arrive scaled so that the largest of a block is in (32752, 65504]: no overflow.
+struct Float16 {
+  using Word = std::uint16_t;
+  static constexpr int significand = 11;
+  static constexpr bool scaled = true;
+  static constexpr double largest = 65504.0;
+  static Word with_sign(double x, std::uint32_t magnitude) {
+    return static_cast<Word>(
+        magnitude | static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(x) >> 63U) << 15U);
+  }
+  static Word nearest(double x) {
+    const auto f = static_cast<float>(std::fabs(x));
+    const auto bits = std::bit_cast<std::uint32_t>(f);
+    // Adding 1/2 leaves a subnormal's multiple of 2^-24 in the low bits, rounded half to even.
+    const std::uint32_t tiny =
+        std::bit_cast<std::uint32_t>(f + 0.5F) - std::bit_cast<std::uint32_t>(0.5F);
+    const std::uint32_t normal = (bits + 0xFFFU + ((bits >> 13U) & 1U) - (112U << 23U)) >> 13U;
+    return with_sign(x, f < 0x1p-14F ? tiny : normal);
+  }
+  static Word random(double x, std::uint32_t word) {
+    const double a = std::fabs(x);
+    const auto tiny = static_cast<std::uint32_t>(static_cast<std::int32_t>(
+        std::min(a, 0x1p-14) * 0x1p24 + static_cast<double>(word) * 0x1p-32));
+    const auto bits = std::bit_cast<std::uint32_t>(
+        static_cast<float>(round_at_random(a, 53 - significand, word)));
+    return with_sign(x, a < 0x1p-14 ? tiny : std::min((bits - (112U << 23U)) >> 13U, 0x7BFFU));
+  }
+  static double value(Word word) {
+    const auto magnitude = std::bit_cast<float>((word & 0x7FFFU) << 13U) * 0x1p112F;
+    return (word & 0x8000U) != 0 ? -static_cast<double>(magnitude) : static_cast<double>(magnitude);
+  }
+};
+
+/// The smallest power of two that brings `largest_entry` to at most `limit`; 0 for a block of
+/// zeros, NaN where an entry is not finite.
+double power_scale(double largest_entry, double limit) {
+  if (largest_entry == 0.0) return 0.0;
+  if (!std::isfinite(largest_entry)) return std::numeric_limits<double>::quiet_NaN();
+  int exponent = std::ilogb(largest_entry) - std::ilogb(limit);
+  if (std::ldexp(largest_entry, -exponent) > limit) ++exponent;
+  // A smaller scale would make 1/scale overflow; what lies that low keeps fewer digits.
+  return std::ldexp(1.0, std::max(exponent, -1022));
+}
+
+template <class Type>
+class Cast final : public Codec {
+ public:
+  using Word = typename Type::Word;
+  static constexpr std::int64_t word_bytes = sizeof(Word);
+
+  Cast(std::string name, bool stochastic) : name_(std::move(name)), stochastic_(stochastic) {}
+
+  [[nodiscard]] std::string name() const override { return name_; }
+
+  [[nodiscard]] Descriptor describe(std::int64_t d, std::int64_t agents) const override {
+    const double u2 = std::ldexp(1.0, -2 * Type::significand);
+    Descriptor result;
+    result.beta =
+        Type::scaled
+            ? 8.0 / (word_bytes + 8.0 / static_cast<double>(std::clamp<std::int64_t>(d, 1, block)))
+            : 8.0 / word_bytes;
+    if (stochastic_) {
+      // One step of rounding is 2u, and x(1-x) <= 1/4 of its square: u^2 relative.
+      result.kind = Descriptor::Kind::unbiased;
+      result.q = 1.0 + u2;
+      result.omega = u2;
+      result.collection_a = u2 / static_cast<double>(agents);
+    } else {
+      result.kind = Descriptor::Kind::contractive;
+      result.q = result.omega = Descriptor::unknown;
+      result.collection_a = result.collection_b = Descriptor::unknown;
+      result.alpha = 1.0 - u2;
+      result.delta = 1.0 / result.alpha;
+    }
+    return result;
+  }
+
+  void encode(std::span<const double> v, const Selection& selection, Range range,
+              const partition::Partition& chunks, const parallel::Draw& draw,
+              std::vector<std::byte>& out) const override {
+    const parallel::Draw own = draw.with_agent(selection.agent);
+    out.reserve(out.size() +
+                static_cast<std::size_t>(*bytes(range, chunks, draw, selection.agent)));
+    if constexpr (Type::scaled) {
+      std::vector<double> scales;
+      for_each_block(range, chunks, [&](Range part) { scales.push_back(scale_of(v, part)); });
+      append(out, scales.data(), std::ssize(scales));
+      auto scale = scales.begin();
+      for_each_block(range, chunks, [&](Range part) { encode_part(v, part, *scale++, own, out); });
+    } else {
+      for (std::int64_t at = range.begin; at < range.end; at += batch_size)
+        encode_part(v, {at, std::min(at + batch_size, range.end)}, 1.0, own, out);
+    }
+  }
+
+  void decode_add(std::span<const std::byte> in, Range range, const partition::Partition& chunks,
+                  const parallel::Draw& draw, std::int64_t agent, double weight,
+                  std::span<double> out) const override {
+    const std::int64_t expected = *bytes(range, chunks, draw, agent);
+    require_length(in, expected);
+    const std::byte* words = in.data() + (expected - word_bytes * range.size());
+    const auto add = [&](Range part, double scale) {
+      const std::byte* from = words + word_bytes * (part.begin - range.begin);
+      double* to = out.data() + (part.begin - range.begin);
+      for (std::int64_t i = 0; i < part.size(); ++i)
+        to[i] += weight * finite_or_nan(scale * Type::value(load<Word>(from + word_bytes * i)));
+    };
+    if constexpr (Type::scaled) {
+      const std::byte* scale = in.data();
+      for_each_block(range, chunks, [&](Range part) {
+        add(part, load<double>(scale));
+        scale += 8;
+      });
+    } else {
+      add(range, 1.0);
+    }
+  }
+
+  [[nodiscard]] std::optional<std::int64_t> bytes(Range range, const partition::Partition& chunks,
+                                                  const parallel::Draw&,
+                                                  std::int64_t) const override {
+    std::int64_t scales = 0;
+    if constexpr (Type::scaled) for_each_block(range, chunks, [&](Range) { ++scales; });
+    return 8 * scales + word_bytes * range.size();
+  }
+
+ private:
+  /// Blocks start with their chunk, so they do not depend on how pieces are cut.
+  template <class Use>
+  static void for_each_block(Range range, const partition::Partition& chunks, Use use) {
+    for_each_chunk(range, chunks, [&](Range chunk) {
+      for (std::int64_t at = chunk.begin; at < chunk.end; at += block)
+        use(Range{at, std::min(at + block, chunk.end)});
+    });
+  }
+
+  static double scale_of(std::span<const double> v, Range part) {
+    return power_scale(largest_magnitude(v.data() + part.begin, part.size()), Type::largest);
+  }
+
+  void encode_part(std::span<const double> v, Range part, double scale, const parallel::Draw& own,
+                   std::vector<std::byte>& out) const {
+    const double* from = v.data() + part.begin;
+    const auto n = static_cast<std::size_t>(part.size());
+    const double inverse = scale == 0.0 || std::isnan(scale) ? 0.0 : 1.0 / scale;
+    Word words[batch_size];
+    if (stochastic_) {
+      std::uint32_t noise[batch_size];
+      own.fill_words(static_cast<std::uint64_t>(part.begin), std::span(noise).first(n));
+      for (std::size_t i = 0; i < n; ++i) words[i] = Type::random(from[i] * inverse, noise[i]);
+    } else {
+      for (std::size_t i = 0; i < n; ++i) words[i] = Type::nearest(from[i] * inverse);
+    }
+    append(out, words, part.size());
+  }
+
+  std::string name_;
+  bool stochastic_;
+};
+
+}  // namespace
+
+CodecPointer make_identity() { return std::make_shared<Identity>(); }
+
+CodecPointer make_cast(std::string_view type, bool stochastic) {
+  std::string name = std::string(type) + (stochastic ? "s" : "");
+  if (type == "fp32") return std::make_shared<Cast<Float32>>(std::move(name), stochastic);
+  if (type == "fp16") return std::make_shared<Cast<Float16>>(std::move(name), stochastic);
+  return std::make_shared<Cast<Bfloat16>>(std::move(name), stochastic);
+}
+
+}  // namespace equipoise::compress::detail
