@@ -23,10 +23,11 @@ find_library(EQUIPOISE_SCOTCH scotch REQUIRED)
 find_library(EQUIPOISE_PTSCOTCHERR ptscotcherr REQUIRED)
 find_path(EQUIPOISE_SCOTCH_INCLUDE ptscotch.h PATH_SUFFIXES scotch REQUIRED)
 find_library(EQUIPOISE_ZFP zfp REQUIRED)
+find_library(EQUIPOISE_XXHASH xxhash REQUIRED)
 find_path(EQUIPOISE_XXHASH_INCLUDE xxhash.h REQUIRED)
 
 set(EQUIPOISE_PUBLIC_LIBRARIES MPI::MPI_CXX fmt::fmt Eigen3::Eigen PkgConfig::PETSC)
 set(EQUIPOISE_PRIVATE_LIBRARIES hdf5::hdf5 PkgConfig::ZSTD tomlplusplus::tomlplusplus
     nlohmann_json::nlohmann_json spdlog::spdlog BZip2::BZip2 ZLIB::ZLIB PNG::PNG ${EQUIPOISE_PTSCOTCH}
-    ${EQUIPOISE_SCOTCH} ${EQUIPOISE_PTSCOTCHERR} ${EQUIPOISE_ZFP})
+    ${EQUIPOISE_SCOTCH} ${EQUIPOISE_PTSCOTCHERR} ${EQUIPOISE_ZFP} ${EQUIPOISE_XXHASH})
 set(EQUIPOISE_COMMAND_LIBRARIES CLI11::CLI11 nlohmann_json::nlohmann_json spdlog::spdlog)
