@@ -28,27 +28,15 @@ class Identity final : public Codec {
   }
 };
 
-/// Random bits below the last kept bit of the significand are added, then dropped: rounds up with
-/// the probability of the dropped fraction. Exact for float, to 2^-32 of a last place for the
-/// shorter types.
-double round_at_random(double x, int dropped_bits, std::uint32_t word) {
-  const auto bits = std::bit_cast<std::uint64_t>(x);
-  const std::uint64_t noise =
-      dropped_bits >= 32 ? std::uint64_t{word} << (dropped_bits - 32) : word >> (32 - dropped_bits);
-  return std::bit_cast<double>((bits + noise) >> dropped_bits << dropped_bits);
-}
-
-/// How one double becomes a `Word` and back. `significand` bits include the hidden one.
+/// How a float becomes a `Word` and back. `significand` bits include the hidden one.
 struct Float32 {
   using Word = float;
   static constexpr int significand = 24;
   static constexpr bool scaled = false;
   static constexpr double largest = std::numeric_limits<float>::max();
-  static Word nearest(double x) { return static_cast<float>(x); }
-  static Word random(double x, std::uint32_t word) {
-    return static_cast<float>(round_at_random(x, 53 - significand, word));
-  }
-  static double value(Word word) { return word; }
+  static constexpr double smallest_normal = 0.0;  ///< nothing is rounded on the grid of subnormals
+  static Word nearest(float x) { return x; }
+  static float value(Word word) { return word; }
 };
 
 struct Bfloat16 {
@@ -56,18 +44,14 @@ struct Bfloat16 {
   static constexpr int significand = 8;
   static constexpr bool scaled = false;
   static constexpr double largest = 0x1.FEp127;
-  /// Round half to even on the bits of a float; a NaN stays one because its upper bits are kept.
-  static Word nearest(double x) {
-    const auto bits = std::bit_cast<std::uint32_t>(static_cast<float>(x));
+  static constexpr double smallest_normal = 0.0;
+  /// Round half to even on the bits of a float; a quiet NaN stays one.
+  static Word nearest(float x) {
+    const auto bits = std::bit_cast<std::uint32_t>(x);
     const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U;
     return static_cast<Word>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FC0U : rounded);
   }
-  static Word random(double x, std::uint32_t word) {
-    const auto bits = std::bit_cast<std::uint32_t>(
-        static_cast<float>(round_at_random(x, 53 - significand, word)));
-    return static_cast<Word>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FC0U : bits >> 16U);
-  }
-  static double value(Word word) {
+  static float value(Word word) {
     return std::bit_cast<float>(static_cast<std::uint32_t>(word) << 16U);
   }
 };
@@ -78,32 +62,43 @@ struct Float16 {
   static constexpr int significand = 11;
   static constexpr bool scaled = true;
   static constexpr double largest = 65504.0;
-  static Word with_sign(double x, std::uint32_t magnitude) {
-    return static_cast<Word>(
-        magnitude | static_cast<std::uint32_t>(std::bit_cast<std::uint64_t>(x) >> 63U) << 15U);
-  }
-  static Word nearest(double x) {
-    const auto f = static_cast<float>(std::fabs(x));
-    const auto bits = std::bit_cast<std::uint32_t>(f);
+  static constexpr double smallest_normal = 0x1p-14;
+  static Word nearest(float x) {
+    const auto bits = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t size = bits & 0x7FFFFFFFU;
     // Adding 1/2 leaves a subnormal's multiple of 2^-24 in the low bits, rounded half to even.
-    const std::uint32_t tiny =
-        std::bit_cast<std::uint32_t>(f + 0.5F) - std::bit_cast<std::uint32_t>(0.5F);
-    const std::uint32_t normal = (bits + 0xFFFU + ((bits >> 13U) & 1U) - (112U << 23U)) >> 13U;
-    return with_sign(x, f < 0x1p-14F ? tiny : normal);
+    const std::uint32_t tiny = std::bit_cast<std::uint32_t>(std::bit_cast<float>(size) + 0.5F) -
+                               std::bit_cast<std::uint32_t>(0.5F);
+    const std::uint32_t normal = (size + 0xFFFU + ((size >> 13U) & 1U) - (112U << 23U)) >> 13U;
+    return static_cast<Word>((size < 0x38800000U ? tiny : normal) | ((bits >> 16U) & 0x8000U));
   }
-  static Word random(double x, std::uint32_t word) {
-    const double a = std::fabs(x);
-    const auto tiny = static_cast<std::uint32_t>(static_cast<std::int32_t>(
-        std::min(a, 0x1p-14) * 0x1p24 + static_cast<double>(word) * 0x1p-32));
-    const auto bits = std::bit_cast<std::uint32_t>(
-        static_cast<float>(round_at_random(a, 53 - significand, word)));
-    return with_sign(x, a < 0x1p-14 ? tiny : std::min((bits - (112U << 23U)) >> 13U, 0x7BFFU));
-  }
-  static double value(Word word) {
-    const auto magnitude = std::bit_cast<float>((word & 0x7FFFU) << 13U) * 0x1p112F;
-    return (word & 0x8000U) != 0 ? -static_cast<double>(magnitude) : static_cast<double>(magnitude);
+  static float value(Word word) {
+    const auto wide = static_cast<std::uint32_t>(word);
+    return std::bit_cast<float>((wide & 0x7FFFU) << 13U | (wide & 0x8000U) << 16U) * 0x1p112F;
   }
 };
+
+/// Rounds to the grid of `Type` at random, up with the probability of the dropped fraction: random
+/// bits are added below the last bit that stays, then dropped. Exact for float, to 2^-32 of a last
+/// place otherwise.
+template <class Type>
+float round_at_random(double x, std::uint32_t word) {
+  constexpr int dropped = 53 - Type::significand;
+  const auto bits = std::bit_cast<std::uint64_t>(x);
+  const std::uint64_t noise = dropped >= 32
+                                  ? std::uint64_t{word} << (dropped >= 32 ? dropped - 32 : 0)
+                                  : word >> (dropped < 32 ? 32 - dropped : 0);
+  const auto normal = std::bit_cast<double>((bits + noise) >> dropped << dropped);
+  if constexpr (Type::smallest_normal > 0.0) {
+    // Below the normal numbers the grid is even: its step is smallest_normal 2^(1 - significand).
+    constexpr double step = Type::smallest_normal * 2.0 / (1 << Type::significand);
+    const double size = std::fabs(x);
+    const double place = std::min(size, Type::smallest_normal) * (1.0 / step) + word * 0x1p-32;
+    const double tiny = std::copysign(static_cast<std::int32_t>(place) * step, x);
+    return static_cast<float>(size < Type::smallest_normal ? tiny : normal);
+  }
+  return static_cast<float>(normal);
+}
 
 /// The smallest power of two that brings `largest_entry` to at most `limit`; 0 for a block of
 /// zeros, NaN where an entry is not finite.
@@ -217,14 +212,17 @@ class Cast final : public Codec {
     const double* from = v.data() + part.begin;
     const auto n = static_cast<std::size_t>(part.size());
     const double inverse = scale == 0.0 || std::isnan(scale) ? 0.0 : 1.0 / scale;
-    Word words[batch_size];
+    float rounded[batch_size];
     if (stochastic_) {
       std::uint32_t noise[batch_size];
       own.fill_words(static_cast<std::uint64_t>(part.begin), std::span(noise).first(n));
-      for (std::size_t i = 0; i < n; ++i) words[i] = Type::random(from[i] * inverse, noise[i]);
+      for (std::size_t i = 0; i < n; ++i)
+        rounded[i] = round_at_random<Type>(from[i] * inverse, noise[i]);
     } else {
-      for (std::size_t i = 0; i < n; ++i) words[i] = Type::nearest(from[i] * inverse);
+      for (std::size_t i = 0; i < n; ++i) rounded[i] = static_cast<float>(from[i] * inverse);
     }
+    Word words[batch_size];
+    for (std::size_t i = 0; i < n; ++i) words[i] = Type::nearest(rounded[i]);
     append(out, words, part.size());
   }
 

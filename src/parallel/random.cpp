@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <numbers>
 
 namespace equipoise::parallel {
@@ -30,59 +31,67 @@ std::uint32_t Draw::word(std::uint64_t index) const { return block(index / 4)[in
 
 namespace {
 
-/// Philox4x32-10 of `lanes` counters at once, written so that the compiler turns every loop into
-/// vectors.
-constexpr std::size_t lanes = 16;
-using Lanes = std::uint32_t[lanes];
+/// Eight 64-bit lanes, of which the generator uses the lower halves: products of 32 bits fit. The
+/// compiler turns the operations into whatever vectors the machine has.
+typedef std::uint64_t Lanes __attribute__((vector_size(64)));
+constexpr std::size_t sets = 4;  ///< independent lanes in flight
+constexpr std::size_t group = sets * 8 * 4;
 
-void philox(Lanes& c0, Lanes& c1, Lanes& c2, Lanes& c3, std::uint64_t seed) {
+/// Words of the 32 blocks whose counters end in low, low + 1, ...; the same numbers as Draw::block.
+void philox(std::uint64_t seed, std::uint32_t first, std::uint32_t second, std::uint32_t third,
+            std::uint64_t low, std::uint32_t* out) {
+  constexpr Lanes zero{}, lower = zero + 0xFFFFFFFFU;
+  Lanes c0[sets], c1[sets], c2[sets], c3[sets];
+  for (std::size_t s = 0; s < sets; ++s) {
+    c0[s] = zero + first;
+    c1[s] = zero + second;
+    c2[s] = zero + third;
+    c3[s] = Lanes{0, 1, 2, 3, 4, 5, 6, 7} + (low + 8 * s);
+  }
   auto k0 = static_cast<std::uint32_t>(seed);
   auto k1 = static_cast<std::uint32_t>(seed >> 32U);
   for (int round = 0; round < 10; ++round) {
-    for (std::size_t j = 0; j < lanes; ++j) {
-      const std::uint64_t a = std::uint64_t{0xD2511F53U} * c0[j];
-      const std::uint64_t b = std::uint64_t{0xCD9E8D57U} * c2[j];
-      c0[j] = static_cast<std::uint32_t>(b >> 32U) ^ c1[j] ^ k0;
-      c1[j] = static_cast<std::uint32_t>(b);
-      c2[j] = static_cast<std::uint32_t>(a >> 32U) ^ c3[j] ^ k1;
-      c3[j] = static_cast<std::uint32_t>(a);
+    for (std::size_t s = 0; s < sets; ++s) {
+      const Lanes a = (c0[s] & lower) * 0xD2511F53U;
+      const Lanes b = (c2[s] & lower) * 0xCD9E8D57U;
+      c0[s] = (b >> 32U) ^ c1[s] ^ k0;
+      c1[s] = b;
+      c2[s] = (a >> 32U) ^ c3[s] ^ k1;
+      c3[s] = a;
     }
     k0 += 0x9E3779B9U;
     k1 += 0xBB67AE85U;
+  }
+  for (std::size_t s = 0; s < sets; ++s, out += 32) {
+    const Lanes left = (c0[s] & lower) | (c1[s] << 32U);
+    const Lanes right = (c2[s] & lower) | (c3[s] << 32U);
+    const Lanes early = __builtin_shuffle(left, right, Lanes{0, 8, 1, 9, 2, 10, 3, 11});
+    const Lanes late = __builtin_shuffle(left, right, Lanes{4, 12, 5, 13, 6, 14, 7, 15});
+    std::memcpy(out, &early, sizeof early);
+    std::memcpy(out + 16, &late, sizeof late);
   }
 }
 
 }  // namespace
 
 void Draw::fill_words(std::uint64_t first, std::span<std::uint32_t> out) const {
-  constexpr std::size_t group = 4 * lanes;
   std::size_t done = 0;
-  while (done < out.size() && (first + done) % 4 != 0) {
-    out[done] = word(first + done);
-    ++done;
-  }
+  for (; done < out.size() && (first + done) % 4 != 0; ++done) out[done] = word(first + done);
   for (; done + group <= out.size(); done += group) {
     const std::uint64_t start = (first + done) / 4;
     const auto high = static_cast<std::uint32_t>(start >> 32U);
     const auto low = static_cast<std::uint32_t>(start);
-    if (low + (lanes - 1) > 0xFFFFFFFFU) break;  // the block number carries inside this group
-    Lanes c0, c1, c2, c3;
-    for (std::size_t j = 0; j < lanes; ++j) {
-      c0[j] = iteration_;
-      c1[j] = purpose_ ^ (high << 8U);
-      c2[j] = agent_;
-      c3[j] = low + static_cast<std::uint32_t>(j);
-    }
-    philox(c0, c1, c2, c3, seed_);
-    std::uint32_t* to = out.data() + done;
-    for (std::size_t j = 0; j < lanes; ++j) {
-      to[4 * j] = c0[j];
-      to[4 * j + 1] = c1[j];
-      to[4 * j + 2] = c2[j];
-      to[4 * j + 3] = c3[j];
+    if (low > 0xFFFFFFFFU - group / 4) break;  // the block number would carry
+    philox(seed_, iteration_, purpose_ ^ (high << 8U), agent_, low, out.data() + done);
+  }
+  if (done < out.size()) {
+    std::array<std::uint32_t, 4> words{};
+    for (std::size_t i = done; i < out.size(); ++i) {
+      const std::uint64_t index = first + i;
+      if (i == done || index % 4 == 0) words = block(index / 4);
+      out[i] = words[index % 4];
     }
   }
-  for (; done < out.size(); ++done) out[done] = word(first + done);
 }
 
 double Draw::uniform(std::uint64_t index) const {
