@@ -292,7 +292,12 @@ Shape shape_of(hid_t dataset, const std::string& name) {
   }
   hsize_t extents[2] = {0, 0};
   H5Sget_simple_extent_dims(space.get(), extents, nullptr);
-  return {kind == H5T_INTEGER, {extents, extents + rank}};
+  Shape shape{kind == H5T_INTEGER, {extents, extents + rank}};
+  const auto stored = static_cast<double>(H5Dget_storage_size(dataset));
+  if (stored != 8.0 * static_cast<double>(shape.rows()) * static_cast<double>(shape.width())) {
+    throw CheckpointError("`{}` does not hold what its extents say: the file is damaged", name);
+  }
+  return shape;
 }
 
 void write_rows(hid_t dataset, const Shape& shape, partition::Range rows, const void* data) {
