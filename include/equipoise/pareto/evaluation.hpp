@@ -1,0 +1,30 @@
+#pragma once
+
+#include <equipoise/parallel/comm.hpp>
+#include <equipoise/pareto/population.hpp>
+
+#include <cstdint>
+#include <string>
+
+namespace equipoise::pareto {
+
+/// What went wrong in evaluations so far.
+struct Failures {
+  std::int64_t count = 0;
+  std::string first;  ///< the message of the first one in the order of candidates
+};
+
+/// Evaluates one candidate, without communication. A thrown exception or a value that is not finite
+/// makes the candidate fail: f and violation infinite, reason returned; "" on success.
+[[nodiscard]] std::string evaluate_one(const ProblemView& problem, std::span<const double> x,
+                                       std::span<double> f, double& violation);
+
+/// Evaluates all candidates (equal on every rank), each on one rank, in equal contiguous shares;
+/// every rank gets every result in the order of the candidates. The bits do not depend on the
+/// number of ranks.
+/// **Collective**, one allgatherv of (k + 1) numbers per candidate; one more exchange after a
+/// failure.
+void evaluate(const parallel::Comm& comm, const ProblemView& problem, Population& candidates,
+              Failures& failures);
+
+}  // namespace equipoise::pareto

@@ -1,0 +1,370 @@
+#include "hypervolume_kernels.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+#include <utility>
+
+namespace equipoise::pareto::detail {
+
+void Rows::sort_by(std::size_t j) {
+  const std::size_t n = size();
+  std::vector<std::size_t> order(n);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto less = [&](std::size_t a, std::size_t b) {
+    const double* p = (*this)[a];
+    const double* q = (*this)[b];
+    if (p[j] != q[j]) return p[j] < q[j];
+    return std::lexicographical_compare(p, p + width_, q, q + width_);
+  };
+  std::sort(order.begin(), order.end(), less);
+  std::vector<double> sorted(data_.size());
+  for (std::size_t i = 0; i < n; ++i) {
+    std::copy_n((*this)[order[i]], width_, sorted.data() + i * width_);
+  }
+  data_.swap(sorted);
+}
+
+void BitTree::reset(std::size_t n) {
+  depth_ = 0;
+  do {
+    n = n / 64 + 1;
+    if (levels_.size() == depth_) levels_.emplace_back();
+    levels_[depth_++].assign(n, 0);
+  } while (n > 1);
+}
+
+void BitTree::insert(std::size_t i) {
+  for (std::size_t l = 0; l < depth_; ++l, i /= 64)
+    levels_[l][i / 64] |= std::uint64_t{1} << (i % 64);
+}
+
+void BitTree::erase(std::size_t i) {
+  for (std::size_t l = 0; l < depth_; ++l, i /= 64) {
+    std::uint64_t& word = levels_[l][i / 64];
+    word &= ~(std::uint64_t{1} << (i % 64));
+    if (word != 0) return;
+  }
+}
+
+std::size_t BitTree::before(std::size_t i) const {
+  for (std::size_t l = 0; l < depth_; ++l, i /= 64) {
+    const std::uint64_t word = levels_[l][i / 64] & ((std::uint64_t{1} << (i % 64)) - 1);
+    if (word == 0) continue;
+    i = i / 64 * 64 + static_cast<std::size_t>(std::bit_width(word)) - 1;
+    while (l-- > 0) {
+      i = i * 64 + static_cast<std::size_t>(std::bit_width(levels_[l][i])) - 1;
+    }
+    return i;
+  }
+  return none;
+}
+
+std::size_t BitTree::after(std::size_t i) const {
+  for (std::size_t l = 0; l < depth_; ++l, i /= 64) {
+    const std::uint64_t word = levels_[l][i / 64] & ~((std::uint64_t{2} << (i % 64)) - 1);
+    if (word == 0) continue;
+    i = i / 64 * 64 + static_cast<std::size_t>(std::countr_zero(word));
+    while (l-- > 0) i = i * 64 + static_cast<std::size_t>(std::countr_zero(levels_[l][i]));
+    return i;
+  }
+  return none;
+}
+
+double Workspace::box(const double* p, std::size_t k) const {
+  double product = 1.0;
+  for (std::size_t j = 0; j < k; ++j) product *= reference_[j] - p[j];
+  return product;
+}
+
+double Workspace::volume(Rows rows, std::size_t k) { return volume_in_place(rows, k, 0); }
+
+double Workspace::volume_in_place(Rows& rows, std::size_t k, std::size_t level) {
+  if (rows.size() == 0) return 0.0;
+  if (rows.size() == 1) return box(rows[0], k);
+  if (k == 2) return volume_2d(rows);
+  if (k == 3) return volume_3d(rows);
+  if (k == 4) return volume_4d(rows);
+  rows.sort_by(k - 1);
+  double sum = 0.0;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    sum += (reference_[k - 1] - rows[i][k - 1]) * added(rows[i], rows, i, k - 1, level);
+  }
+  return sum;
+}
+
+double Workspace::slice(const Rows& rows, std::size_t i, std::size_t k) {
+  return (reference_[k - 1] - rows[i][k - 1]) * added(rows[i], rows, i, k - 1, 0);
+}
+
+double Workspace::exclusive(const Rows& rows, std::size_t i) {
+  Rows others(rows.width());
+  for (std::size_t j = 0; j < rows.size(); ++j) {
+    if (j != i) others.push({rows[j], rows.width()});
+  }
+  return added(rows[i], others, others.size(), rows.width(), 0);
+}
+
+double Workspace::added(const double* p, const Rows& others, std::size_t count, std::size_t k,
+                        std::size_t level) {
+  if (limited_.size() <= level) limited_.resize(level + 1);
+  // Taken out while the deeper levels run: they may enlarge the list of levels.
+  Rows limited = std::move(limited_[level]);
+  limited.reshape(k);
+  bool covered = false;
+  for (std::size_t i = 0; i < count && !covered; ++i) {
+    const double* q = others[i];
+    bool below = true;
+    limited.resize(limited.size() + 1);
+    double* row = limited.row(limited.size() - 1);
+    for (std::size_t j = 0; j < k; ++j) {
+      row[j] = std::max(p[j], q[j]);
+      below = below && q[j] <= p[j];
+    }
+    covered = below;
+  }
+  double result = 0.0;
+  if (!covered) {
+    if (k >= 4) keep_nondominated(limited);
+    result = std::max(0.0, box(p, k) - volume_in_place(limited, k, level + 1));
+  }
+  limited_[level] = std::move(limited);
+  return result;
+}
+
+void Workspace::keep_nondominated(Rows& rows) {
+  const std::size_t k = rows.width();
+  order_.clear();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    double sum = 0.0;
+    for (std::size_t j = 0; j < k; ++j) sum += rows[i][j];
+    order_.emplace_back(sum, i);
+  }
+  // A point is never dominated by one with a larger sum; those with small sums dominate most.
+  std::sort(order_.begin(), order_.end());
+  Rows kept = std::move(scratch_);
+  kept.reshape(k);
+  for (const auto& [sum, i] : order_) {
+    const double* q = rows[i];
+    bool dominated = false;
+    for (std::size_t c = 0; c < kept.size() && !dominated; ++c) {
+      const double* a = kept[c];
+      bool below = true;
+      for (std::size_t j = 0; j < k; ++j) below &= a[j] <= q[j];
+      dominated = below;
+    }
+    if (!dominated) kept.push({q, k});
+  }
+  std::swap(rows, kept);
+  scratch_ = std::move(kept);
+}
+
+double Workspace::volume_2d(Rows& rows) const {
+  rows.sort_by(0);
+  double area = 0.0;
+  double best = reference_[1];
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const double* p = rows[i];
+    if (p[1] >= best) continue;
+    area += (reference_[0] - p[0]) * (best - p[1]);
+    best = p[1];
+  }
+  return area;
+}
+
+double Workspace::volume_3d(Rows& rows) {
+  const std::size_t n = rows.size();
+  // Ranks in x (ties by y) make the staircase a set of integers.
+  rank_.resize(n);
+  x_.resize(n);
+  y_.resize(n);
+  order_.resize(n);
+  for (std::size_t i = 0; i < n; ++i) order_[i] = {rows[i][0], i};
+  std::sort(order_.begin(), order_.end());
+  for (std::size_t r = 0; r < n; ++r) {
+    const std::size_t i = order_[r].second;
+    rank_[i] = r;
+    x_[r] = rows[i][0];
+    y_[r] = rows[i][1];
+  }
+  for (std::size_t i = 0; i < n; ++i) order_[i] = {rows[i][2], i};
+  std::sort(order_.begin(), order_.end());
+  stairs_.reset(n);
+  double area = 0.0;
+  double volume = 0.0;
+  for (std::size_t s = 0; s < n; ++s) {
+    const std::size_t r = rank_[order_[s].second];
+    const double top = s + 1 < n ? order_[s + 1].first : reference_[2];
+    const std::size_t left = stairs_.before(r);
+    const double y = y_[r];
+    double outline = left == BitTree::none ? reference_[1] : y_[left];
+    if (outline > y) {
+      double x = x_[r];
+      std::size_t next = stairs_.after(r);
+      while (next != BitTree::none && y_[next] >= y) {
+        area += (x_[next] - x) * (outline - y);
+        outline = y_[next];
+        x = x_[next];
+        stairs_.erase(next);
+        next = stairs_.after(next);
+      }
+      area += ((next == BitTree::none ? reference_[0] : x_[next]) - x) * (outline - y);
+      stairs_.insert(r);
+    }
+    volume += area * (top - order_[s].first);
+  }
+  return volume;
+}
+
+Workspace::Cover Workspace::added_3d(double px, double py, double pz) {
+  double right = reference_[0];
+  double upper = reference_[1];
+  double area = (right - px) * (upper - py);
+  double z = pz;
+  double volume = 0.0;
+  stair_x_.clear();
+  stair_y_.clear();
+  for (std::size_t i = 0; i < x_.size(); ++i) {
+    const double x = std::max(x_[i], px);
+    const double y = std::max(y_[i], py);
+    if (x >= right || y >= upper) continue;
+    if (z_[i] > z) {
+      volume += area * (z_[i] - z);
+      z = z_[i];
+    }
+    if (x == px && y == py) return {volume, z_[i] <= pz};
+    const std::size_t count = stair_x_.size();
+    std::size_t at = 0;
+    while (at < count && stair_x_[at] <= x) ++at;
+    double outline = at > 0 ? stair_y_[at - 1] : upper;
+    if (outline <= y) continue;
+    double left = x;
+    std::size_t end = at;
+    for (; end < count && stair_y_[end] >= y; ++end) {
+      area -= (stair_x_[end] - left) * (outline - y);
+      outline = stair_y_[end];
+      left = stair_x_[end];
+    }
+    area -= ((end < count ? stair_x_[end] : right) - left) * (outline - y);
+    if (y == py) {
+      right = x;
+      end = count;
+    }
+    const auto from = static_cast<std::ptrdiff_t>(at);
+    const auto to = static_cast<std::ptrdiff_t>(end);
+    stair_x_.erase(stair_x_.begin() + from, stair_x_.begin() + to);
+    stair_y_.erase(stair_y_.begin() + from, stair_y_.begin() + to);
+    if (x == px) {
+      upper = y;
+    } else if (y != py) {
+      stair_x_.insert(stair_x_.begin() + from, x);
+      stair_y_.insert(stair_y_.begin() + from, y);
+    }
+  }
+  return {volume + area * (reference_[2] - z), false};
+}
+
+void Workspace::insert_3d(double px, double py, double pz) {
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < x_.size(); ++i) {
+    if (x_[i] >= px && y_[i] >= py && z_[i] >= pz) continue;
+    x_[kept] = x_[i];
+    y_[kept] = y_[i];
+    z_[kept] = z_[i];
+    ++kept;
+  }
+  x_.resize(kept);
+  y_.resize(kept);
+  z_.resize(kept);
+  const auto at = std::lower_bound(z_.begin(), z_.end(), pz) - z_.begin();
+  x_.insert(x_.begin() + at, px);
+  y_.insert(y_.begin() + at, py);
+  z_.insert(z_.begin() + at, pz);
+}
+
+double Workspace::volume_4d(Rows& rows) {
+  const std::size_t n = rows.size();
+  std::vector<std::pair<double, std::size_t>> order(n);
+  for (std::size_t i = 0; i < n; ++i) order[i] = {rows[i][3], i};
+  std::sort(order.begin(), order.end());
+  x_.clear();
+  y_.clear();
+  z_.clear();
+  double section = 0.0;
+  double volume = 0.0;
+  for (std::size_t s = 0; s < n; ++s) {
+    const double* p = rows[order[s].second];
+    const double top = s + 1 < n ? order[s + 1].first : reference_[3];
+    const Cover cover = added_3d(p[0], p[1], p[2]);
+    if (!cover.dominated) {
+      section += cover.volume;
+      insert_3d(p[0], p[1], p[2]);
+    }
+    volume += section * (top - order[s].first);
+  }
+  return volume;
+}
+
+std::vector<double> Workspace::contributions_3d(const Rows& rows) {
+  Rows sorted = rows;
+  const std::size_t n = rows.size();
+  std::vector<std::size_t> order(n);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return rows[a][2] < rows[b][2]; });
+  x_.resize(n);
+  y_.resize(n);
+  z_.resize(n);
+  for (std::size_t r = 0; r < n; ++r) {
+    x_[r] = rows[order[r]][0];
+    y_[r] = rows[order[r]][1];
+    z_[r] = rows[order[r]][2];
+  }
+  std::vector<double> result(n);
+  for (std::size_t r = 0; r < n; ++r) {
+    // Out of the way while its own share is measured.
+    const double x = std::exchange(x_[r], reference_[0]);
+    const Cover cover = added_3d(x, y_[r], z_[r]);
+    x_[r] = x;
+    result[order[r]] = cover.dominated ? 0.0 : std::max(0.0, cover.volume);
+  }
+  return result;
+}
+
+std::vector<double> contributions_2d(const Rows& rows, std::span<const double> reference) {
+  const std::size_t n = rows.size();
+  std::vector<std::size_t> order(n);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::pair(rows[a][0], rows[a][1]) < std::pair(rows[b][0], rows[b][1]);
+  });
+  std::vector<std::size_t> front;
+  for (const std::size_t i : order) {
+    if (front.empty() || rows[i][1] < rows[front.back()][1]) front.push_back(i);
+  }
+  std::vector<double> result(n, 0.0);
+  // What a front point adds loses the part that a dominated point would cover in its place.
+  std::vector<Rows> shadow(front.size(), Rows(2));
+  for (const std::size_t i : order) {
+    for (std::size_t f = 0; f < front.size(); ++f) {
+      const double* a = rows[front[f]];
+      if (i == front[f] || a[0] > rows[i][0] || a[1] > rows[i][1]) continue;
+      shadow[f].push({rows[i], 2});
+    }
+  }
+  for (std::size_t f = 0; f < front.size(); ++f) {
+    const double right = f + 1 < front.size() ? rows[front[f + 1]][0] : reference[0];
+    double upper = f > 0 ? rows[front[f - 1]][1] : reference[1];
+    const double* a = rows[front[f]];
+    double area = (right - a[0]) * (upper - a[1]);
+    for (std::size_t s = 0; s < shadow[f].size(); ++s) {
+      const double* q = shadow[f][s];
+      if (q[0] >= right || q[1] >= upper) continue;
+      area -= (right - q[0]) * (upper - q[1]);
+      upper = q[1];
+    }
+    result[front[f]] = std::max(0.0, area);
+  }
+  return result;
+}
+
+}  // namespace equipoise::pareto::detail

@@ -1,0 +1,91 @@
+#include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/islands.hpp>
+#include <equipoise/problems/pareto/dtlz.hpp>
+#include <equipoise/problems/pareto/entries.hpp>
+#include <equipoise/problems/pareto/front_instance.hpp>
+#include <equipoise/problems/pareto/zdt.hpp>
+
+#include <functional>
+
+namespace equipoise::problems {
+namespace {
+
+struct RunOptions {
+  std::int64_t seed = 1;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("seed", seed, "seed of all random numbers", state::non_negative);
+  }
+};
+
+/// An entry whose options struct `Options` has describe(visit) and make(), the problem.
+template <class Options>
+solve::ProblemEntry entry(const std::string& name, const std::string& help) {
+  return {
+      "pareto", name, help, [](state::OptionVisitor& visit) { Options{}.describe(visit); },
+      [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
+        Options options;
+        RunOptions run;
+        config.read("problem", options);
+        config.read("run", run);
+        return std::make_unique<FrontInstance>(comm, options.make(), run.seed);
+      }};
+}
+
+struct ZdtOptions {
+  Zdt problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("number", problem.number, "1, 2, 3, 4 or 6", {1.0, 6.0});
+    visit.option("variables", problem.variables, "number of variables, 0: the standard one",
+                 state::non_negative);
+  }
+  [[nodiscard]] Zdt make() const {
+    if (problem.number == 5)
+      throw ConfigurationError("ZDT5 (bit strings) is not there: 1, 2, 3, 4 or 6");
+    if (problem.variables == 1)
+      throw ConfigurationError("problem.variables = 1: ZDT needs at least 2");
+    return problem;
+  }
+};
+
+struct DtlzOptions {
+  Dtlz problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("number", problem.number, "1 to 7", {1.0, 7.0});
+    visit.option("objectives", problem.objective_count, "number of objectives", {1.0, 20.0});
+    visit.option("variables", problem.variables, "number of variables, 0: the standard one",
+                 state::non_negative);
+  }
+  [[nodiscard]] Dtlz make() const {
+    pareto::require_valid(problem, true);
+    if (problem.dimension() < problem.objective_count) {
+      throw ConfigurationError("problem.variables = {}: DTLZ with {} objectives needs at least {}",
+                               problem.variables, problem.objective_count, problem.objective_count);
+    }
+    return problem;
+  }
+};
+
+solve::MethodEntry population_method(const std::string& name, const std::string& help) {
+  return {"pareto", name, help, [](state::OptionVisitor& visit) {
+            pareto::AlgorithmOptions{}.describe(visit);
+            pareto::IslandOptions{}.describe(visit);
+          }};
+}
+
+}  // namespace
+
+std::vector<solve::ProblemEntry> pareto_problems() {
+  return {entry<ZdtOptions>("zdt", "ZDT1, 2, 3, 4, 6: two objectives, exact fronts known"),
+          entry<DtlzOptions>("dtlz", "DTLZ1 to 7: any number of objectives")};
+}
+
+std::vector<solve::MethodEntry> pareto_methods() {
+  return {
+      population_method("hypervolume",
+                        "islands: selection by hypervolume contribution, adaptive variation"),
+      population_method("nsga2", "islands: NSGA-II, crowding distance"),
+      population_method("nsga3", "islands: NSGA-III, reference directions, for many objectives"),
+      population_method("moead", "islands: MOEA/D, decomposition with differential evolution")};
+}
+
+}  // namespace equipoise::problems
