@@ -56,27 +56,47 @@ struct Bfloat16 {
   }
 };
 
-/// Entries arrive scaled so that the largest of a block is in (32752, 65504]: no overflow.
-struct Float16 {
-  using Word = std::uint16_t;
-  static constexpr int significand = 11;
+/// An IEEE-like type of few bits: sign, exponent, and `Significand` - 1 bits of fraction, with
+/// subnormals. Entries arrive scaled by a power of two so that the largest of a block is just below
+/// `Largest`: no overflow, and no code for infinity is needed.
+template <class Code, int Significand, int Bias, int Largest>
+struct MiniFloat {
+  using Word = Code;
+  static constexpr int significand = Significand;
   static constexpr bool scaled = true;
-  static constexpr double largest = 65504.0;
-  static constexpr double smallest_normal = 0x1p-14;
+  static constexpr double largest = Largest;
+  static constexpr double smallest_normal = 1.0 / static_cast<double>(1U << (Bias - 1U));
+  static constexpr int dropped = 24 - significand;
+  static constexpr int sign_shift = 32 - 8 * static_cast<int>(sizeof(Word));
+  static constexpr std::uint32_t sign_bit = 0x80000000U >> sign_shift;
+
   static Word nearest(float x) {
     const auto bits = std::bit_cast<std::uint32_t>(x);
     const std::uint32_t size = bits & 0x7FFFFFFFU;
-    // Adding 1/2 leaves a subnormal's multiple of 2^-24 in the low bits, rounded half to even.
-    const std::uint32_t tiny = std::bit_cast<std::uint32_t>(std::bit_cast<float>(size) + 0.5F) -
-                               std::bit_cast<std::uint32_t>(0.5F);
-    const std::uint32_t normal = (size + 0xFFFU + ((size >> 13U) & 1U) - (112U << 23U)) >> 13U;
-    return static_cast<Word>((size < 0x38800000U ? tiny : normal) | ((bits >> 16U) & 0x8000U));
+    // Added to a number whose last place is the step of the subnormals, a subnormal leaves its
+    // multiple of that step in the low bits, rounded half to even.
+    constexpr auto anchor =
+        static_cast<float>(smallest_normal * (1U << static_cast<unsigned>(dropped)));
+    const std::uint32_t tiny = std::bit_cast<std::uint32_t>(std::bit_cast<float>(size) + anchor) -
+                               std::bit_cast<std::uint32_t>(anchor);
+    constexpr std::uint32_t rebias = static_cast<std::uint32_t>(127 - Bias) << 23U;
+    const std::uint32_t normal =
+        (size + ((1U << (dropped - 1)) - 1U) + ((size >> dropped) & 1U) - rebias) >> dropped;
+    return static_cast<Word>((std::bit_cast<float>(size) < smallest_normal ? tiny : normal) |
+                             ((bits >> sign_shift) & sign_bit));
   }
   static float value(Word word) {
     const auto wide = static_cast<std::uint32_t>(word);
-    return std::bit_cast<float>((wide & 0x7FFFU) << 13U | (wide & 0x8000U) << 16U) * 0x1p112F;
+    constexpr auto unbias = std::bit_cast<float>(static_cast<std::uint32_t>(254 - Bias) << 23U);
+    return std::bit_cast<float>((wide & (sign_bit - 1U)) << dropped | (wide & sign_bit)
+                                                                          << sign_shift) *
+           unbias;
   }
 };
+
+using Float16 = MiniFloat<std::uint16_t, 11, 15, 65504>;
+using E4m3 = MiniFloat<std::uint8_t, 4, 7, 448>;
+using E5m2 = MiniFloat<std::uint8_t, 3, 15, 57344>;
 
 /// Rounds to the grid of `Type` at random, up with the probability of the dropped fraction: random
 /// bits are added below the last bit that stays, then dropped. Exact for float, to 2^-32 of a last
@@ -152,10 +172,12 @@ class Cast final : public Codec {
                 static_cast<std::size_t>(*bytes(range, chunks, draw, selection.agent)));
     if constexpr (Type::scaled) {
       std::vector<double> scales;
-      for_each_block(range, chunks, [&](Range part) { scales.push_back(scale_of(v, part)); });
+      for_each_block(range, chunks, block,
+                     [&](Range part) { scales.push_back(scale_of(v, part)); });
       append(out, scales.data(), std::ssize(scales));
       auto scale = scales.begin();
-      for_each_block(range, chunks, [&](Range part) { encode_part(v, part, *scale++, own, out); });
+      for_each_block(range, chunks, block,
+                     [&](Range part) { encode_part(v, part, *scale++, own, out); });
     } else {
       for (std::int64_t at = range.begin; at < range.end; at += batch_size)
         encode_part(v, {at, std::min(at + batch_size, range.end)}, 1.0, own, out);
@@ -176,7 +198,7 @@ class Cast final : public Codec {
     };
     if constexpr (Type::scaled) {
       const std::byte* scale = in.data();
-      for_each_block(range, chunks, [&](Range part) {
+      for_each_block(range, chunks, block, [&](Range part) {
         add(part, load<double>(scale));
         scale += 8;
       });
@@ -189,20 +211,11 @@ class Cast final : public Codec {
                                                   const parallel::Draw&,
                                                   std::int64_t) const override {
     std::int64_t scales = 0;
-    if constexpr (Type::scaled) for_each_block(range, chunks, [&](Range) { ++scales; });
+    if constexpr (Type::scaled) for_each_block(range, chunks, block, [&](Range) { ++scales; });
     return 8 * scales + word_bytes * range.size();
   }
 
  private:
-  /// Blocks start with their chunk, so they do not depend on how pieces are cut.
-  template <class Use>
-  static void for_each_block(Range range, const partition::Partition& chunks, Use use) {
-    for_each_chunk(range, chunks, [&](Range chunk) {
-      for (std::int64_t at = chunk.begin; at < chunk.end; at += block)
-        use(Range{at, std::min(at + block, chunk.end)});
-    });
-  }
-
   static double scale_of(std::span<const double> v, Range part) {
     return power_scale(largest_magnitude(v.data() + part.begin, part.size()), Type::largest);
   }
@@ -238,6 +251,8 @@ CodecPointer make_cast(std::string_view type, bool stochastic) {
   std::string name = std::string(type) + (stochastic ? "s" : "");
   if (type == "fp32") return std::make_shared<Cast<Float32>>(std::move(name), stochastic);
   if (type == "fp16") return std::make_shared<Cast<Float16>>(std::move(name), stochastic);
+  if (type == "fp8-e4m3") return std::make_shared<Cast<E4m3>>(std::move(name), stochastic);
+  if (type == "fp8-e5m2") return std::make_shared<Cast<E5m2>>(std::move(name), stochastic);
   return std::make_shared<Cast<Bfloat16>>(std::move(name), stochastic);
 }
 

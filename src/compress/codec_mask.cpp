@@ -15,10 +15,8 @@ void for_each_member(const std::vector<std::uint64_t>& set, Range range, Use use
 
 /// What all codecs with a regenerable mask do: pick values in mask order, send them plain, scale on
 /// arrival.
-class Masked : public Codec {
+class Masked : public Sparsifier {
  public:
-  [[nodiscard]] bool sparse() const override { return true; }
-
   void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
                Selection& selection) const override {
     Codec::prepare(v, draw, agent, selection);
@@ -67,6 +65,15 @@ class Masked : public Codec {
     return 8 * kept;
   }
 
+  void encode_support(const Selection&, Range, std::vector<std::byte>&) const override {}
+  [[nodiscard]] std::vector<std::int64_t> decode_support(Reader&, Range range, std::int64_t d,
+                                                         const parallel::Draw& draw,
+                                                         std::int64_t agent) const override {
+    std::vector<std::int64_t> index;
+    for_each_kept(range, d, draw, agent, [&](std::int64_t i) { index.push_back(i - range.begin); });
+    return index;
+  }
+
  protected:
   /// What a kept value is multiplied by.
   [[nodiscard]] virtual double scale(std::int64_t d) const = 0;
@@ -84,37 +91,55 @@ class Masked : public Codec {
 
 class RandK final : public Masked {
  public:
-  RandK(Amount amount, bool shared) : amount_(amount), shared_(shared) {}
+  RandK(Amount amount, Mask kind) : amount_(amount), kind_(kind) {}
 
   [[nodiscard]] std::string name() const override {
-    return (shared_ ? "randk-shared:" : "randk:") + amount_.text();
+    const std::string_view suffix = kind_ == Mask::shared     ? "-shared"
+                                    : kind_ == Mask::unscaled ? "-unscaled"
+                                                              : "";
+    return fmt::format("randk{}:{}", suffix, amount_.text());
   }
-  [[nodiscard]] bool shared_mask() const override { return shared_; }
+  [[nodiscard]] bool shared_mask() const override { return kind_ == Mask::shared; }
+  [[nodiscard]] std::int64_t kept(std::int64_t d) const override { return amount_.of(d); }
 
   [[nodiscard]] Descriptor describe(std::int64_t d, std::int64_t agents) const override {
     Descriptor result;
+    result.beta = inverse_density(d);
+    if (kind_ == Mask::unscaled) {
+      result.kind = Descriptor::Kind::contractive;
+      result.delta = result.beta;
+      result.alpha = 1.0 / result.beta;
+      result.q = result.omega = result.collection_a = result.collection_b = Descriptor::unknown;
+      result.needs_error_feedback = true;
+      return result;
+    }
     result.kind = Descriptor::Kind::unbiased;
-    result.q = result.beta = scale(d);
+    result.q = result.beta;
     result.omega = result.q - 1.0;
     // A shared mask averages nothing out: E norm(Q vbar - vbar)^2 = omega norm(vbar)^2 is all that
     // is left, which A = 0 and B = -omega state exactly.
-    result.collection_a = shared_ ? 0.0 : result.omega / static_cast<double>(agents);
-    result.collection_b = shared_ ? -result.omega : 0.0;
+    const bool shared = kind_ == Mask::shared;
+    result.collection_a = shared ? 0.0 : result.omega / static_cast<double>(agents);
+    result.collection_b = shared ? -result.omega : 0.0;
     return result;
   }
 
  protected:
   [[nodiscard]] double scale(std::int64_t d) const override {
-    return d == 0 ? 1.0 : static_cast<double>(d) / static_cast<double>(amount_.of(d));
+    return kind_ == Mask::unscaled ? 1.0 : inverse_density(d);
   }
   [[nodiscard]] std::vector<std::uint64_t> mask(std::int64_t d, const parallel::Draw& draw,
                                                 std::int64_t agent) const override {
-    return random_set(d, amount_.of(d), draw.with_agent(shared_ ? 0 : agent));
+    return random_set(d, amount_.of(d), draw.with_agent(kind_ == Mask::shared ? 0 : agent));
   }
 
  private:
+  [[nodiscard]] double inverse_density(std::int64_t d) const {
+    return d == 0 ? 1.0 : static_cast<double>(d) / static_cast<double>(amount_.of(d));
+  }
+
   Amount amount_;
-  bool shared_;
+  Mask kind_;
 };
 
 /// The agents share the coordinates out among themselves: parts of floor(d/M) or ceil(d/M), scale
@@ -125,9 +150,15 @@ class RandK final : public Masked {
 /// keeps one coordinate drawn on its own.
 class PermK final : public Masked {
  public:
-  PermK(std::int64_t agents, bool full) : agents_(agents), full_(full) {}
+  /// `listed`: blocks too are listed in the selection, for another codec to pack their values.
+  PermK(std::int64_t agents, bool full, bool listed)
+      : agents_(agents), full_(full), listed_(listed) {}
 
   [[nodiscard]] std::string name() const override { return full_ ? "permk:full" : "permk"; }
+
+  [[nodiscard]] std::int64_t kept(std::int64_t d) const override {
+    return std::min(d, (d + agents_ - 1) / agents_);
+  }
 
   [[nodiscard]] Descriptor describe(std::int64_t d, std::int64_t) const override {
     Descriptor result;
@@ -196,19 +227,21 @@ class PermK final : public Masked {
       set[static_cast<std::size_t>(i / 64)] |= std::uint64_t{1}
                                                << (static_cast<std::uint64_t>(i) % 64);
     };
-    const auto order = random_permutation(std::max(d, agents_), draw.with_agent(0));
-    if (agents_ > d) {
-      insert(order[static_cast<std::size_t>(agent)] % d);
-    } else {
-      const Range part = part_of(d, draw, agent);
-      for (std::int64_t i = part.begin; i < part.end; ++i)
-        insert(order[static_cast<std::size_t>(i)]);
+    const Range part = agents_ > d ? Range{} : part_of(d, draw, agent);
+    if (agents_ <= d && !full_) {
+      for (std::int64_t i = part.begin; i < part.end; ++i) insert(i);
+      return set;
     }
+    const auto order = random_permutation(std::max(d, agents_), draw.with_agent(0));
+    if (agents_ > d) insert(order[static_cast<std::size_t>(agent)] % d);
+    for (std::int64_t i = part.begin; i < part.end; ++i) insert(order[static_cast<std::size_t>(i)]);
     return set;
   }
 
  private:
-  [[nodiscard]] bool by_blocks(std::int64_t d) const { return d == 0 || (!full_ && agents_ <= d); }
+  [[nodiscard]] bool by_blocks(std::int64_t d) const {
+    return d == 0 || (!full_ && !listed_ && agents_ <= d);
+  }
 
   [[nodiscard]] Range part_of(std::int64_t d, const parallel::Draw& draw,
                               std::int64_t agent) const {
@@ -227,16 +260,16 @@ class PermK final : public Masked {
   }
 
   std::int64_t agents_;
-  bool full_;
+  bool full_, listed_;
 };
 
 }  // namespace
 
-CodecPointer make_randk(Amount amount, bool shared) {
-  return std::make_shared<RandK>(amount, shared);
+SparsifierPointer make_randk(Amount amount, Mask mask) {
+  return std::make_shared<RandK>(amount, mask);
 }
-CodecPointer make_permk(std::int64_t agents, bool full) {
-  return std::make_shared<PermK>(agents, full);
+SparsifierPointer make_permk(std::int64_t agents, bool full, bool listed) {
+  return std::make_shared<PermK>(agents, full, listed);
 }
 
 }  // namespace equipoise::compress::detail

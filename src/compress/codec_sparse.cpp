@@ -10,11 +10,6 @@ int index_width(std::int64_t n) { return std::bit_width(static_cast<std::uint64_
 
 std::int64_t varint_bytes(std::uint64_t x) { return (std::bit_width(x | 1U) + 6) / 7; }
 
-void append_varint(std::uint64_t x, std::vector<std::byte>& out) {
-  for (; x >= 128; x >>= 7U) out.push_back(static_cast<std::byte>(x | 128U));
-  out.push_back(static_cast<std::byte>(x));
-}
-
 std::int64_t gap_bytes(std::span<const std::int64_t> index, std::int64_t begin) {
   std::int64_t total = 0, previous = begin - 1;
   for (const std::int64_t i : index) {
@@ -52,26 +47,6 @@ void append_indices(Mode mode, std::span<const std::int64_t> index, Range range,
     at += width;
   }
 }
-
-/// Reads what it is given, and never past it.
-struct Reader {
-  std::span<const std::byte> in;
-  std::span<const std::byte> take(std::int64_t count) {
-    if (count > std::ssize(in)) throw WireError("it ends {} bytes early", count - std::ssize(in));
-    const auto taken = in.first(static_cast<std::size_t>(count));
-    in = in.subspan(static_cast<std::size_t>(count));
-    return taken;
-  }
-  std::uint64_t varint() {
-    std::uint64_t x = 0;
-    for (unsigned shift = 0; shift < 63; shift += 7) {
-      const auto byte = std::to_integer<std::uint64_t>(take(1)[0]);
-      x |= (byte & 127U) << shift;
-      if (byte < 128) return x;
-    }
-    throw WireError("a number of more than 63 bits");
-  }
-};
 
 /// Indices relative to the range, ascending and below n.
 std::vector<std::int64_t> read_indices(Mode mode, Reader& reader, std::int64_t count,
@@ -114,9 +89,30 @@ std::vector<std::int64_t> read_indices(Mode mode, Reader& reader, std::int64_t c
 
 }  // namespace
 
-void append_sparse(std::span<const std::int64_t> index, std::span<const double> value, Range range,
-                   std::vector<std::byte>& out) {
-  if (index.empty()) return;
+void append_varint(std::uint64_t x, std::vector<std::byte>& out) {
+  for (; x >= 128; x >>= 7U) out.push_back(static_cast<std::byte>(x | 128U));
+  out.push_back(static_cast<std::byte>(x));
+}
+
+std::span<const std::byte> Reader::take(std::int64_t count) {
+  if (count > std::ssize(in)) throw WireError("it ends {} bytes early", count - std::ssize(in));
+  const auto taken = in.first(static_cast<std::size_t>(count));
+  in = in.subspan(static_cast<std::size_t>(count));
+  return taken;
+}
+
+std::uint64_t Reader::varint() {
+  std::uint64_t x = 0;
+  for (unsigned shift = 0; shift < 63; shift += 7) {
+    const auto byte = std::to_integer<std::uint64_t>(take(1)[0]);
+    x |= (byte & 127U) << shift;
+    if (byte < 128) return x;
+  }
+  throw WireError("a number of more than 63 bits");
+}
+
+bool append_index_set(std::span<const std::int64_t> index, Range range, std::vector<std::byte>& out,
+                      std::int64_t limit) {
   const std::int64_t n = range.size(), count = std::ssize(index);
   Mode mode = Mode::fixed;
   std::int64_t best = packed_bytes(count, index_width(n));
@@ -125,42 +121,48 @@ void append_sparse(std::span<const std::int64_t> index, std::span<const double> 
   };
   consider(Mode::bitmap, packed_bytes(n, 1));
   consider(Mode::gaps, gap_bytes(index, range.begin));
-  best += varint_bytes(static_cast<std::uint64_t>(count)) + 8 * count;
-  consider(Mode::dense, 8 * n);
-
-  out.reserve(out.size() + static_cast<std::size_t>(best + 1));
+  best += 1 + varint_bytes(static_cast<std::uint64_t>(count));
+  if (best > limit) return false;
   out.push_back(static_cast<std::byte>(mode));
-  if (mode == Mode::dense) {
-    std::vector<double> all(static_cast<std::size_t>(n), 0.0);
-    for (std::size_t j = 0; j < index.size(); ++j)
-      all[static_cast<std::size_t>(index[j] - range.begin)] = value[j];
-    append(out, all.data(), n);
-    return;
-  }
   append_varint(static_cast<std::uint64_t>(count), out);
   append_indices(mode, index, range, out);
-  append(out, value.data(), count);
+  return true;
+}
+
+std::vector<std::int64_t> read_index_set(Reader& reader, std::int64_t n) {
+  const auto mode = static_cast<Mode>(reader.take(1)[0]);
+  if (mode < Mode::fixed || mode > Mode::gaps)
+    throw WireError("unknown index mode {}", static_cast<int>(mode));
+  const std::uint64_t count = reader.varint();
+  if (count == 0 || count > static_cast<std::uint64_t>(n))
+    throw WireError("{} indices in a piece of {}", count, n);
+  return read_indices(mode, reader, static_cast<std::int64_t>(count), n);
+}
+
+void append_sparse(std::span<const std::int64_t> index, std::span<const double> value, Range range,
+                   std::vector<std::byte>& out) {
+  if (index.empty()) return;
+  const std::int64_t n = range.size();
+  if (append_index_set(index, range, out, 8 * (n - std::ssize(index))))
+    return append(out, value.data(), std::ssize(value));
+  std::vector<double> all(static_cast<std::size_t>(n), 0.0);
+  for (std::size_t j = 0; j < index.size(); ++j)
+    all[static_cast<std::size_t>(index[j] - range.begin)] = value[j];
+  out.push_back(static_cast<std::byte>(Mode::dense));
+  append(out, all.data(), n);
 }
 
 void decode_add_sparse(std::span<const std::byte> in, Range range, double weight,
                        std::span<double> out) {
   if (in.empty()) return;
-  Reader reader{in};
-  const auto mode = static_cast<Mode>(reader.take(1)[0]);
-  if (mode < Mode::fixed || mode > Mode::dense)
-    throw WireError("unknown index mode {}", static_cast<int>(mode));
-  const std::int64_t n = range.size();
-  if (mode == Mode::dense) {
-    require_length(reader.in, 8 * n);
-    for (std::int64_t i = 0; i < n; ++i)
-      out[static_cast<std::size_t>(i)] +=
-          weight * finite_or_nan(load<double>(reader.in.data() + 8 * i));
+  if (static_cast<Mode>(in[0]) == Mode::dense) {
+    require_length(in, 1 + 8 * range.size());
+    for (std::size_t i = 0; i < out.size(); ++i)
+      out[i] += weight * finite_or_nan(load<double>(in.data() + 1 + 8 * i));
     return;
   }
-  const std::uint64_t count = reader.varint();
-  if (count == 0 || count > static_cast<std::uint64_t>(n))
-    throw WireError("{} values in a piece of {}", count, n);
-  const auto index = read_indices(mode, reader, static_cast<std::int64_t>(count), n);
+  Reader reader{in};
+  const auto index = read_index_set(reader, range.size());
   require_length(reader.in, 8 * std::ssize(index));
   for (std::size_t j = 0; j < index.size(); ++j)
     out[static_cast<std::size_t>(index[j])] +=

@@ -13,7 +13,7 @@
 namespace equipoise::compress::detail {
 
 /// Entries handled at once by dense codecs: what is being worked on stays in the first cache.
-constexpr std::int64_t batch_size = 1024;
+constexpr std::int64_t batch_size = 1280;  // whole bytes of codes of any width, and of trits
 
 /// A message that cannot be what the sender wrote.
 struct WireError : Error {
@@ -61,6 +61,17 @@ void for_each_chunk(Range range, const partition::Partition& chunks, Use use) {
     if (chunks.range(c).size() > 0) use(chunks.range(c));
 }
 
+/// Blocks of at most `size` entries (0: the whole chunk). They start with their chunk, so they do
+/// not depend on how pieces are cut.
+template <class Use>
+void for_each_block(Range range, const partition::Partition& chunks, std::int64_t size, Use use) {
+  for_each_chunk(range, chunks, [&](Range chunk) {
+    const std::int64_t step = size > 0 ? size : chunk.size();
+    for (std::int64_t at = chunk.begin; at < chunk.end; at += step)
+      use(Range{at, std::min(at + step, chunk.end)});
+  });
+}
+
 /// Bytes of `count` codes of `width` bits.
 constexpr std::int64_t packed_bytes(std::int64_t count, int width) {
   return (count * width + 7) / 8;
@@ -81,9 +92,26 @@ std::vector<std::int64_t> random_permutation(std::int64_t n, const parallel::Dra
 /// A uniform integer below n that depends on no agent: the rotation of RotK.
 std::int64_t random_shift(std::int64_t n, const parallel::Draw& draw);
 
-/// Appends the kept coordinates of one range, with their values, in the smallest of four layouts;
-/// nothing at all where none is kept. Layout: mode byte, count as a varint, indices relative to the
-/// range, values; or a mode byte and the whole range, zeros included, where that is shorter.
+/// Reads what it is given, and never past it.
+struct Reader {
+  std::span<const std::byte> in;
+  std::span<const std::byte> take(std::int64_t count);
+  std::uint64_t varint();
+};
+void append_varint(std::uint64_t x, std::vector<std::byte>& out);
+
+/// Appends a set of indices inside `range`, ascending and not empty: a mode byte, the count as a
+/// varint, and the indices relative to the range in the smallest of three layouts (fixed width,
+/// bitmap, gaps as varints). Nothing is appended, and false returned, where that would take more
+/// than `limit` bytes.
+bool append_index_set(std::span<const std::int64_t> index, Range range, std::vector<std::byte>& out,
+                      std::int64_t limit = std::numeric_limits<std::int64_t>::max());
+/// The indices, relative to a range of n: ascending and below n, or WireError.
+std::vector<std::int64_t> read_index_set(Reader& reader, std::int64_t n);
+
+/// Appends the kept coordinates of one range with their values; nothing at all where none is kept.
+/// The index set, then the values; or a mode byte and the whole range, zeros included, where that
+/// is not longer.
 void append_sparse(std::span<const std::int64_t> index, std::span<const double> value, Range range,
                    std::vector<std::byte>& out);
 /// Adds weight * value into out. Checks everything it reads.
@@ -104,13 +132,50 @@ struct Amount {
 /// Entries of the largest chunk.
 std::int64_t largest_chunk(std::int64_t d, const CodecSetting& setting);
 
+/// A codec that keeps some coordinates, and can say which without the values: another codec may
+/// then pack those.
+class Sparsifier : public Codec {
+ public:
+  [[nodiscard]] bool sparse() const override { return true; }
+  /// How many of d coordinates are kept at most.
+  [[nodiscard]] virtual std::int64_t kept(std::int64_t d) const = 0;
+  /// Appends what the receiver needs to know the coordinates kept inside `range`; nothing where
+  /// none is.
+  virtual void encode_support(const Selection& selection, Range range,
+                              std::vector<std::byte>& out) const = 0;
+  /// The coordinates kept inside `range`, relative to it; leaves `reader` at the values.
+  [[nodiscard]] virtual std::vector<std::int64_t> decode_support(Reader& reader, Range range,
+                                                                 std::int64_t d,
+                                                                 const parallel::Draw& draw,
+                                                                 std::int64_t agent) const = 0;
+};
+
 using CodecPointer = std::shared_ptr<const Codec>;
+using SparsifierPointer = std::shared_ptr<const Sparsifier>;
+enum class Mask { independent, shared, unscaled };
+
 CodecPointer make_identity();
 CodecPointer make_cast(std::string_view type, bool stochastic);
-CodecPointer make_randk(Amount amount, bool shared);
-CodecPointer make_permk(std::int64_t agents, bool full);
-CodecPointer make_topk(Amount amount);
+SparsifierPointer make_randk(Amount amount, Mask mask);
+SparsifierPointer make_permk(std::int64_t agents, bool full, bool listed);
+SparsifierPointer make_topk(Amount amount);
+SparsifierPointer make_threshold(double threshold);
+SparsifierPointer make_block_topk(Amount amount);
 CodecPointer make_natural();
 CodecPointer make_qsgd(int levels, const CodecSetting& setting);
+CodecPointer make_max_norm(int levels, const CodecSetting& setting);
+CodecPointer make_natural_dithering(int levels, const CodecSetting& setting);
+CodecPointer make_ternary(const CodecSetting& setting);
+CodecPointer make_sign(const CodecSetting& setting);
+CodecPointer make_zfp_rate(double bits);
+CodecPointer make_zfp_accuracy(double tolerance);
+/// `quantizer` packs the values that `sparsifier` keeps. Throws ConfigurationError where theory
+/// knows no constant.
+CodecPointer make_composition(CodecPointer quantizer, SparsifierPointer sparsifier,
+                              const CodecSetting& setting);
+/// C(v) + Q(v - C(v)): unbiased, omega_Q (1 - alpha_C).
+CodecPointer make_induced(SparsifierPointer contraction, CodecPointer unbiased);
+/// The pieces of another codec behind an entropy coder.
+CodecPointer make_zstd(CodecPointer inner);
 
 }  // namespace equipoise::compress::detail

@@ -1,6 +1,7 @@
 #include "codec_support.hpp"
 
 // TopK: the k largest magnitudes of the whole vector, exactly, the lower index first among equals.
+// Threshold.
 namespace equipoise::compress::detail {
 namespace {
 
@@ -73,26 +74,72 @@ void reduce_to(std::int64_t k, Selection& found) {
   found.value.resize(to);
 }
 
-class TopK final : public Codec {
+/// Sparsifiers that look at the vector: what they keep travels with its indices.
+class Chosen : public Sparsifier {
+ public:
+  void encode(std::span<const double>, const Selection& selection, Range range,
+              const partition::Partition&, const parallel::Draw&,
+              std::vector<std::byte>& out) const override {
+    const auto [first, last] = kept_inside(selection, range);
+    append_sparse(std::span(selection.index).subspan(first, last - first),
+                  std::span(selection.value).subspan(first, last - first), range, out);
+  }
+  void decode_add(std::span<const std::byte> in, Range range, const partition::Partition&,
+                  const parallel::Draw&, std::int64_t, double weight,
+                  std::span<double> out) const override {
+    decode_add_sparse(in, range, weight, out);
+  }
+  [[nodiscard]] std::optional<std::int64_t> bytes(Range, const partition::Partition&,
+                                                  const parallel::Draw&,
+                                                  std::int64_t) const override {
+    return std::nullopt;
+  }
+  void encode_support(const Selection& selection, Range range,
+                      std::vector<std::byte>& out) const override {
+    const auto [first, last] = kept_inside(selection, range);
+    if (first < last)
+      append_index_set(std::span(selection.index).subspan(first, last - first), range, out);
+  }
+  [[nodiscard]] std::vector<std::int64_t> decode_support(Reader& reader, Range range, std::int64_t,
+                                                         const parallel::Draw&,
+                                                         std::int64_t) const override {
+    return reader.in.empty() ? std::vector<std::int64_t>{} : read_index_set(reader, range.size());
+  }
+
+ protected:
+  /// Notes NaN and Inf among what was collected.
+  static void judge(Selection& selection) {
+    selection.finite = std::none_of(selection.value.begin(), selection.value.end(),
+                                    [](double x) { return magnitude(x) >= not_finite; });
+  }
+  static void poison(Selection& selection) {
+    if (!selection.finite)
+      std::fill(selection.value.begin(), selection.value.end(),
+                std::numeric_limits<double>::quiet_NaN());
+  }
+  static Descriptor contraction(double alpha, std::int64_t d, double kept) {
+    Descriptor result;
+    result.kind = Descriptor::Kind::contractive;
+    result.alpha = alpha;
+    result.delta = 1.0 / alpha;
+    result.q = result.omega = result.collection_a = result.collection_b = Descriptor::unknown;
+    const double index_bits = d < 2 ? 0.0 : std::ceil(std::log2(static_cast<double>(d)));
+    result.beta =
+        d == 0 ? 1.0 : std::max(1.0, 64.0 * static_cast<double>(d) / (kept * (64.0 + index_bits)));
+    result.needs_error_feedback = true;
+    return result;
+  }
+};
+
+class TopK final : public Chosen {
  public:
   explicit TopK(Amount amount) : amount_(amount) {}
 
   [[nodiscard]] std::string name() const override { return "topk:" + amount_.text(); }
-  [[nodiscard]] bool sparse() const override { return true; }
-
+  [[nodiscard]] std::int64_t kept(std::int64_t d) const override { return amount_.of(d); }
   [[nodiscard]] Descriptor describe(std::int64_t d, std::int64_t) const override {
-    Descriptor result;
-    result.kind = Descriptor::Kind::contractive;
-    const double k = static_cast<double>(amount_.of(d));
-    result.alpha = d == 0 ? 1.0 : k / static_cast<double>(d);
-    result.delta = 1.0 / result.alpha;
-    result.q = result.omega = Descriptor::unknown;
-    result.collection_a = result.collection_b = Descriptor::unknown;
-    const double index_bits = d < 2 ? 0.0 : std::ceil(std::log2(static_cast<double>(d)));
-    result.beta =
-        d == 0 ? 1.0 : std::max(1.0, 64.0 * static_cast<double>(d) / (k * (64.0 + index_bits)));
-    result.needs_error_feedback = true;
-    return result;
+    const auto k = static_cast<double>(kept(d));
+    return contraction(d == 0 ? 1.0 : k / static_cast<double>(d), d, k);
   }
 
   void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
@@ -103,40 +150,139 @@ class TopK final : public Codec {
     const std::uint64_t bound = probable_bound(v, k);
     collect(v, bound, selection);
     if (std::ssize(selection.index) < k && bound > 1) collect(v, 1, selection);
-    selection.finite = std::none_of(selection.value.begin(), selection.value.end(),
-                                    [](double x) { return magnitude(x) >= not_finite; });
+    judge(selection);
     reduce_to(k, selection);
-    if (!selection.finite)
-      std::fill(selection.value.begin(), selection.value.end(),
-                std::numeric_limits<double>::quiet_NaN());
-  }
-
-  void encode(std::span<const double>, const Selection& selection, Range range,
-              const partition::Partition&, const parallel::Draw&,
-              std::vector<std::byte>& out) const override {
-    const auto [first, last] = kept_inside(selection, range);
-    append_sparse(std::span(selection.index).subspan(first, last - first),
-                  std::span(selection.value).subspan(first, last - first), range, out);
-  }
-
-  void decode_add(std::span<const std::byte> in, Range range, const partition::Partition&,
-                  const parallel::Draw&, std::int64_t, double weight,
-                  std::span<double> out) const override {
-    decode_add_sparse(in, range, weight, out);
-  }
-
-  [[nodiscard]] std::optional<std::int64_t> bytes(Range, const partition::Partition&,
-                                                  const parallel::Draw&,
-                                                  std::int64_t) const override {
-    return std::nullopt;
+    poison(selection);
   }
 
  private:
   Amount amount_;
 };
 
+/// All entries above a magnitude: how many, and alpha, depend on the vector.
+class Threshold final : public Chosen {
+ public:
+  explicit Threshold(double threshold) : threshold_(threshold) {}
+
+  [[nodiscard]] std::string name() const override {
+    return fmt::format("threshold:{}", threshold_);
+  }
+  [[nodiscard]] std::int64_t kept(std::int64_t d) const override { return d; }
+  [[nodiscard]] Descriptor describe(std::int64_t d, std::int64_t) const override {
+    Descriptor result = contraction(Descriptor::unknown, d, 1.0);
+    result.beta = Descriptor::unknown;
+    return result;
+  }
+  void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
+               Selection& selection) const override {
+    Codec::prepare(v, draw, agent, selection);
+    collect(v, magnitude(threshold_) + 1, selection);
+    judge(selection);
+    poison(selection);
+  }
+
+ private:
+  double threshold_;
+};
+
+/// The blocks of 64 consecutive coordinates with the largest norms; one index for a whole block.
+class BlockTopK final : public Chosen {
+ public:
+  static constexpr std::int64_t size = 64;
+
+  explicit BlockTopK(Amount amount) : amount_(amount) {}
+
+  [[nodiscard]] std::string name() const override { return "block-topk:" + amount_.text(); }
+  [[nodiscard]] std::int64_t kept(std::int64_t d) const override {
+    return std::min(d, size * amount_.of(blocks(d)));
+  }
+  [[nodiscard]] Descriptor describe(std::int64_t d, std::int64_t) const override {
+    const auto nb = static_cast<double>(blocks(d)), kb = static_cast<double>(amount_.of(blocks(d)));
+    Descriptor result = contraction(d == 0 ? 1.0 : kb / nb, d, 1.0);
+    const double bits = nb < 2.0 ? 0.0 : std::ceil(std::log2(nb));
+    result.beta = d == 0 ? 1.0 : std::max(1.0, 64.0 * size * nb / (kb * (64.0 * size + bits)));
+    return result;
+  }
+
+  void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
+               Selection& selection) const override {
+    Codec::prepare(v, draw, agent, selection);
+    const std::int64_t d = std::ssize(v);
+    if (d == 0) return;
+    Selection norms;
+    for (std::int64_t b = 0; b < blocks(d); ++b) {
+      const double norm = euclidean_norm(v.data() + size * b, std::min(size, d - size * b));
+      if (norm == 0.0) continue;
+      norms.index.push_back(b);
+      norms.value.push_back(norm);
+    }
+    reduce_to(amount_.of(blocks(d)), norms);
+    judge(norms);
+    selection.finite = norms.finite;
+    for (const std::int64_t b : norms.index)
+      for (std::int64_t i = size * b; i < std::min(d, size * (b + 1)); ++i) {
+        selection.index.push_back(i);
+        selection.value.push_back(v[static_cast<std::size_t>(i)]);
+      }
+    poison(selection);
+  }
+
+  void encode(std::span<const double>, const Selection& selection, Range range,
+              const partition::Partition&, const parallel::Draw&,
+              std::vector<std::byte>& out) const override {
+    const auto [first, last] = kept_inside(selection, range);
+    encode_support(selection, range, out);
+    append(out, selection.value.data() + first, static_cast<std::int64_t>(last - first));
+  }
+
+  void decode_add(std::span<const std::byte> in, Range range, const partition::Partition& chunks,
+                  const parallel::Draw& draw, std::int64_t agent, double weight,
+                  std::span<double> out) const override {
+    Reader reader{in};
+    const auto index = decode_support(reader, range, chunks.size(), draw, agent);
+    require_length(reader.in, 8 * std::ssize(index));
+    for (std::size_t j = 0; j < index.size(); ++j)
+      out[static_cast<std::size_t>(index[j])] +=
+          weight * finite_or_nan(load<double>(reader.in.data() + 8 * j));
+  }
+
+  void encode_support(const Selection& selection, Range range,
+                      std::vector<std::byte>& out) const override {
+    const auto [first, last] = kept_inside(selection, range);
+    std::vector<std::int64_t> ids;
+    for (std::size_t j = first; j < last; ++j)
+      if (ids.empty() || ids.back() != selection.index[j] / size)
+        ids.push_back(selection.index[j] / size);
+    if (!ids.empty()) append_index_set(ids, touched(range), out);
+  }
+
+  [[nodiscard]] std::vector<std::int64_t> decode_support(Reader& reader, Range range, std::int64_t,
+                                                         const parallel::Draw&,
+                                                         std::int64_t) const override {
+    std::vector<std::int64_t> index;
+    if (reader.in.empty()) return index;
+    const Range all = touched(range);
+    for (const std::int64_t id : read_index_set(reader, all.size()))
+      for (std::int64_t i = std::max(range.begin, size * (all.begin + id));
+           i < std::min(range.end, size * (all.begin + id + 1)); ++i)
+        index.push_back(i - range.begin);
+    return index;
+  }
+
+ private:
+  static std::int64_t blocks(std::int64_t d) { return (d + size - 1) / size; }
+  /// The blocks that a range touches.
+  static Range touched(Range range) { return {range.begin / size, blocks(range.end)}; }
+
+  Amount amount_;
+};
+
 }  // namespace
 
-CodecPointer make_topk(Amount amount) { return std::make_shared<TopK>(amount); }
+SparsifierPointer make_block_topk(Amount amount) { return std::make_shared<BlockTopK>(amount); }
+SparsifierPointer make_topk(Amount amount) { return std::make_shared<TopK>(amount); }
+SparsifierPointer make_threshold(double threshold) {
+  return std::make_shared<Threshold>(threshold);
+}
 
 }  // namespace equipoise::compress::detail

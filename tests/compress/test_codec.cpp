@@ -40,6 +40,7 @@ TEST(MakeCodec, RefusesWithTheRemedy) {
 TEST(MakeCodec, ListsEveryCodec) {
   const auto list = list_codecs();
   for (const std::string& text : all_codecs()) {
+    if (text.find_first_of("+|") != std::string::npos) continue;
     const std::string name = text.substr(0, text.find(':'));
     const bool listed = std::any_of(list.begin(), list.end(), [&](const CodecInfo& info) {
       return info.form.substr(0, info.form.find_first_of(":[")) == name;

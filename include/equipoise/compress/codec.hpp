@@ -40,9 +40,11 @@ struct Descriptor {
 struct Selection {
   std::vector<std::int64_t> index;
   std::vector<double> value;
-  double scale = 1.0;      ///< a whole-vector scale, where the codec has one
-  std::int64_t agent = 0;  ///< whose vector it is: keys the masks and the random rounding
-  bool finite = true;      ///< false: the vector holds a NaN or Inf, and so will what is decoded
+  double scale = 1.0;            ///< a whole-vector scale, where the codec has one
+  std::int64_t agent = 0;        ///< whose vector it is: keys the masks and the random rounding
+  std::vector<double> residual;  ///< [d] what a first codec left for a second one (`induced`)
+  std::vector<Selection> rest;   ///< the second codec's selection
+  bool finite = true;  ///< false: the vector holds a NaN or Inf, and so will what is decoded
 };
 
 /// How one agent's vector becomes bytes, and bytes become the vector that every receiver sees.
