@@ -80,14 +80,14 @@ void write_manifest(const std::string& path, const Digest& digest) {
   flush_to_disk(manifest + ".partial");
 }
 
-/// Removes all but the newest `keep` files that have a manifest; older remains go with them.
+/// Removes all but the newest `keep` files that have a manifest. What cannot be removed stays.
 void remove_older(const std::string& directory, int keep) {
   const auto numbers = checkpoint_numbers(directory);
   int kept = 0;
   for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
     const std::string path = checkpoint_path(directory, *number);
     if (kept < keep) {
-      if (fs::exists(manifest_path(path))) ++kept;
+      kept += access(manifest_path(path).c_str(), F_OK) == 0 ? 1 : 0;
       continue;
     }
     unlink(manifest_path(path).c_str());
@@ -117,13 +117,16 @@ std::string CheckpointStore::save(Stateful& object, const Identity& identity,
                                   const std::string& config_toml) {
   const auto numbers = shared_numbers(comm_, directory_);
   const std::string path = checkpoint_path(directory_, numbers.empty() ? 1 : numbers.back() + 1);
-  write_partial(comm_, path, group_name, object, [&](hid_t file) {
+  const auto head = [&](hid_t file) {
     hdf5::write_attribute(file, "format", std::string(format_name));
     hdf5::write_attribute(file, "schema", std::int64_t{1});
     hdf5::write_attribute(file, "problem", identity.problem);
     hdf5::write_attribute(file, "method", identity.method);
     hdf5::write_text(file, "config", config_toml);
-  });
+  };
+  const std::size_t texts = config_toml.size() + identity.problem.size() + identity.method.size();
+  write_partial(comm_, path, group_name, object,
+                {head, static_cast<std::int64_t>(texts) + 65536, 0});
   const std::string partial = path + ".partial";
   const std::string manifest = manifest_path(path);
   try {
@@ -133,7 +136,6 @@ std::string CheckpointStore::save(Stateful& object, const Identity& identity,
       write_manifest(path, digest);
       rename_on_disk(partial, path);
       rename_on_disk(manifest + ".partial", manifest);
-      remove_older(directory_, keep_);
     });
   } catch (const Error&) {
     if (comm_.rank() == 0) {
@@ -143,6 +145,9 @@ std::string CheckpointStore::save(Stateful& object, const Identity& identity,
     comm_.barrier();
     throw;
   }
+  agreed(comm_, [&] {
+    if (comm_.rank() == 0) remove_older(directory_, keep_);
+  });
   return path;
 }
 

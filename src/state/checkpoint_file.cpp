@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::int64_t segment_bytes = std::int64_t{8} << 20;
+constexpr std::string_view seal_start = "equipoise run file";
 constexpr std::string_view name_start = "checkpoint-";
 constexpr std::string_view name_end = ".h5";
 
@@ -52,6 +53,21 @@ void read_exactly(int file, const std::string& path, std::int64_t offset, std::v
   }
 }
 
+/// The text before the HDF5 part of a run file, filled up with zeros.
+std::string seal_text(const Digest& digest) {
+  std::string text = fmt::format("{}: HDF5 begins at byte {}\nbytes {}\ndigest {}\n", seal_start,
+                                 seal_bytes, digest.bytes, digest.value);
+  text.resize(static_cast<std::size_t>(seal_bytes), '\0');
+  return text;
+}
+
+std::string first_bytes(const std::string& path) {
+  std::string text(static_cast<std::size_t>(seal_bytes), '\0');
+  std::ifstream file(path, std::ios::binary);
+  file.read(text.data(), seal_bytes);
+  return file ? text : "";
+}
+
 std::int64_t file_bytes(const std::string& path) {
   std::error_code error;
   const auto size = fs::file_size(path, error);
@@ -61,9 +77,11 @@ std::int64_t file_bytes(const std::string& path) {
 
 }  // namespace
 
-Digest digest_file(const parallel::Comm& comm, const std::string& path) {
+Digest digest_file(const parallel::Comm& comm, const std::string& path, std::int64_t skipped) {
   Digest digest;
-  agreed(comm, [&] { digest.bytes = comm.rank() == 0 ? file_bytes(path) : 0; });
+  agreed(comm, [&] {
+    digest.bytes = comm.rank() == 0 ? std::max<std::int64_t>(0, file_bytes(path) - skipped) : 0;
+  });
   comm.broadcast(std::span(&digest.bytes, 1));
   const std::int64_t segments = (digest.bytes + segment_bytes - 1) / segment_bytes;
   std::vector<std::uint64_t> parts(static_cast<std::size_t>(2 * segments), 0);
@@ -75,7 +93,7 @@ Digest digest_file(const parallel::Comm& comm, const std::string& path) {
     for (std::int64_t i = comm.rank(); i < segments; i += comm.size()) {
       const std::int64_t begin = i * segment_bytes;
       buffer.resize(static_cast<std::size_t>(std::min(segment_bytes, digest.bytes - begin)));
-      read_exactly(file.id, path, begin, buffer);
+      read_exactly(file.id, path, skipped + begin, buffer);
       const XXH128_hash_t hash = XXH3_128bits(buffer.data(), buffer.size());
       parts[static_cast<std::size_t>(2 * i)] = hash.low64;
       parts[static_cast<std::size_t>(2 * i + 1)] = hash.high64;
@@ -85,6 +103,33 @@ Digest digest_file(const parallel::Comm& comm, const std::string& path) {
                 comm.handle());
   digest.value = hexadecimal(parts.data(), 8 * parts.size());
   return digest;
+}
+
+void seal(const parallel::Comm& comm, const std::string& path) {
+  const std::string text = seal_text(digest_file(comm, path, seal_bytes));
+  agreed(comm, [&] {
+    if (comm.rank() != 0) return;
+    const Descriptor file{open(path.c_str(), O_RDWR | O_CLOEXEC)};
+    if (file.id < 0 || pwrite(file.id, text.data(), text.size(), 0) != seal_bytes ||
+        fsync(file.id) != 0) {
+      throw CheckpointError("{}: {}", path, std::strerror(errno));
+    }
+  });
+}
+
+bool has_seal(const parallel::Comm& comm, const std::string& path) {
+  return comm.any(comm.rank() == 0 && first_bytes(path).starts_with(seal_start));
+}
+
+std::string seal_damage(const parallel::Comm& comm, const std::string& path) {
+  try {
+    const Digest digest = digest_file(comm, path, seal_bytes);
+    const bool intact = comm.rank() == 0 && first_bytes(path) == seal_text(digest);
+    return comm.any(intact) ? ""
+                            : "its content does not match its digest: it was damaged or changed";
+  } catch (const Error& error) {
+    return error.what();
+  }
 }
 
 std::string manifest_text(const std::string& file_name, const Digest& digest) {

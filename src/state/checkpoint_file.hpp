@@ -2,6 +2,7 @@
 
 #include <equipoise/parallel/comm.hpp>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,10 +15,20 @@ struct Digest {
   friend bool operator==(const Digest&, const Digest&) = default;
 };
 
-/// XXH3-128 of the XXH3-128 digests of the file's segments of 8 MiB, which the ranks share out: the
-/// same for any number of ranks. **Collective**; every rank reads bytes / ranks. Throws
-/// CheckpointError.
-Digest digest_file(const parallel::Comm& comm, const std::string& path);
+/// XXH3-128 of the XXH3-128 digests of the segments of 8 MiB behind the first `skipped` bytes,
+/// which the ranks share out: the same for any number of ranks. **Collective**; every rank reads
+/// bytes / ranks. Throws CheckpointError.
+Digest digest_file(const parallel::Comm& comm, const std::string& path, std::int64_t skipped = 0);
+
+/// A run file carries its digest in its first bytes, before HDF5 begins: damage is found before
+/// HDF5, which may crash on damaged files, sees them.
+inline constexpr std::int64_t seal_bytes = 512;
+/// Writes the seal and flushes the file to disk. **Collective.** Throws CheckpointError.
+void seal(const parallel::Comm& comm, const std::string& path);
+/// True if the file begins as a run file does. **Collective.**
+bool has_seal(const parallel::Comm& comm, const std::string& path);
+/// Why a run file cannot be trusted, "" if it can. **Collective**, reads the whole file.
+std::string seal_damage(const parallel::Comm& comm, const std::string& path);
 
 /// The manifest of a checkpoint file: JSON with the digest of the file, and a digest of itself.
 std::string manifest_text(const std::string& file_name, const Digest& digest);

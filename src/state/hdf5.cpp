@@ -133,11 +133,12 @@ void require(herr_t status, std::string_view what) {
   if (status < 0) throw CheckpointError("{}: {}", what, reason());
 }
 
-Handle create_file(const std::string& path) {
+Handle create_file(const std::string& path, std::int64_t user_bytes) {
   const Handle access = serial_access();
   const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose, path);
   require(H5Pset_attr_creation_order(creation.get(), H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED),
           path);
+  require(H5Pset_userblock(creation.get(), static_cast<hsize_t>(user_bytes)), path);
   return {H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose, path};
 }
 
@@ -293,8 +294,12 @@ Shape shape_of(hid_t dataset, const std::string& name) {
   hsize_t extents[2] = {0, 0};
   H5Sget_simple_extent_dims(space.get(), extents, nullptr);
   Shape shape{kind == H5T_INTEGER, {extents, extents + rank}};
-  const auto stored = static_cast<double>(H5Dget_storage_size(dataset));
-  if (stored != 8.0 * static_cast<double>(shape.rows()) * static_cast<double>(shape.width())) {
+  const double numbers = static_cast<double>(shape.rows()) * static_cast<double>(shape.width());
+  const Handle file(H5Iget_file_id(dataset), H5Fclose, name);
+  hsize_t file_bytes = 0;
+  require(H5Fget_filesize(file.get(), &file_bytes), name);
+  if (static_cast<double>(H5Dget_storage_size(dataset)) != 8.0 * numbers ||
+      8.0 * numbers > static_cast<double>(file_bytes)) {
     throw CheckpointError("`{}` does not hold what its extents say: the file is damaged", name);
   }
   return shape;

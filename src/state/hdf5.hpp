@@ -57,7 +57,8 @@ class Handle {
 void require(herr_t status, std::string_view what);
 
 /// A file opened by this rank alone, without locks (not every shared file system has them).
-Handle create_file(const std::string& path);
+/// The first `user_bytes` (0, or a power of two from 512) are left to us; HDF5 begins after them.
+Handle create_file(const std::string& path, std::int64_t user_bytes = 0);
 Handle open_file(const std::string& path, bool writable);
 /// A file opened by all ranks through MPI-IO; no exception, look at `get()`. **Collective**, as is
 /// its closing.

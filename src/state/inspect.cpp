@@ -91,25 +91,21 @@ void list_group(hid_t group, const std::string& indent, std::string& out) {
 
 std::string describe_file(const parallel::Comm& comm, const std::string& path) {
   const hdf5::Quiet quiet;
-  std::string validity;
   std::int64_t number = 0;
-  if (is_checkpoint_name(std::filesystem::path(path).filename().string(), number)) {
-    const std::string problem = damage(comm, path);
-    validity = problem.empty() ? "valid: the content matches its digest\n"
-                               : fmt::format("NOT valid: {}\n", problem);
+  const bool checkpoint =
+      is_checkpoint_name(std::filesystem::path(path).filename().string(), number);
+  if (!checkpoint && !has_seal(comm, path)) {
+    throw CheckpointError("{}: it is neither a run file nor a checkpoint of equipoise", path);
   }
-  std::string listing;
+  const std::string problem = checkpoint ? damage(comm, path) : seal_damage(comm, path);
+  if (!problem.empty()) return fmt::format("NOT valid: {}\n", problem);
+  std::string listing = "valid: the content matches its digest\n";
   agreed(comm, [&] {
     if (comm.rank() != 0) return;
-    try {
-      const hdf5::Handle file = hdf5::open_file(path, false);
-      list_group(hdf5::open_group(file.get(), "/").get(), "", listing);
-    } catch (const CheckpointError& error) {
-      if (validity.empty()) throw;
-      listing += fmt::format("it cannot be read further: {}\n", error.what());
-    }
+    const hdf5::Handle file = hdf5::open_file(path, false);
+    list_group(hdf5::open_group(file.get(), "/").get(), "", listing);
   });
-  return validity + broadcast_text(comm, std::move(listing));
+  return broadcast_text(comm, std::move(listing));
 }
 
 }  // namespace equipoise::state

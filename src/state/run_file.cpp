@@ -1,3 +1,4 @@
+#include "checkpoint_file.hpp"
 #include "field_io.hpp"
 
 #include <equipoise/state/run_file.hpp>
@@ -100,13 +101,6 @@ void write_record(hid_t file, const RunRecord& record) {
 
 RunRecord read_record(const std::string& path) {
   const hdf5::Handle file = hdf5::open_file(path, false);
-  if (H5Aexists(file.get(), "format") <= 0 ||
-      hdf5::read_text_attribute(file.get(), "format") != format_name) {
-    throw CheckpointError("{}: it is no run file of equipoise; give a file written by --out", path);
-  }
-  if (hdf5::read_bits_attribute(file.get(), "complete") != 1) {
-    throw CheckpointError("{}: it was not written to its end", path);
-  }
   RunRecord record;
   record.config_toml = hdf5::read_text(file.get(), "config");
   record.versions = read_texts(file.get(), "versions");
@@ -118,6 +112,20 @@ RunRecord read_record(const std::string& path) {
   record.traffic = read_numbers(file.get(), "traffic");
   record.trace = read_trace(file.get());
   return record;
+}
+
+/// Throws CheckpointError unless the file is an undamaged run file. **Collective.**
+void require_seal(const parallel::Comm& comm, const std::string& path) {
+  agreed(comm, [&] {
+    if (comm.rank() == 0 && access(path.c_str(), R_OK) != 0) {
+      throw CheckpointError("{}: {}", path, std::strerror(errno));
+    }
+  });
+  if (!has_seal(comm, path)) {
+    throw CheckpointError("{}: it is no run file of equipoise; give a file written by --out", path);
+  }
+  const std::string problem = seal_damage(comm, path);
+  if (!problem.empty()) throw CheckpointError("{}: {}", path, problem);
 }
 
 /// The record as CBOR, which keeps NaN and infinity.
@@ -183,21 +191,28 @@ void check_output(const parallel::Comm& comm, const std::string& path, bool over
 void write_run_file(const parallel::Comm& comm, const std::string& path, const RunRecord& record,
                     Stateful& solution, bool overwrite) {
   check_output(comm, path, overwrite);
-  write_partial(comm, path, "solution", solution, [&](hid_t file) { write_record(file, record); });
+  std::int64_t bytes = seal_bytes + 65536;
+  for (const auto& column : record.trace.columns)
+    bytes += 8 * static_cast<std::int64_t>(column.size());
+  bytes += static_cast<std::int64_t>(record.config_toml.size() + record.summary_json.size());
+  write_partial(comm, path, "solution", solution,
+                {[&](hid_t file) { write_record(file, record); }, bytes, seal_bytes});
   const std::string partial = path + ".partial";
-  agreed(comm, [&] {
-    if (comm.rank() != 0) return;
-    try {
-      rename_on_disk(partial, path);
-    } catch (const Error&) {
-      unlink(partial.c_str());
-      throw;
-    }
-  });
+  try {
+    seal(comm, partial);
+    agreed(comm, [&] {
+      if (comm.rank() == 0) rename_on_disk(partial, path);
+    });
+  } catch (const Error&) {
+    if (comm.rank() == 0) unlink(partial.c_str());
+    comm.barrier();
+    throw;
+  }
 }
 
 RunRecord read_run_record(const parallel::Comm& comm, const std::string& path) {
   const hdf5::Quiet quiet;
+  require_seal(comm, path);
   std::string packed;
   agreed(comm, [&] {
     if (comm.rank() != 0) return;
@@ -212,6 +227,7 @@ RunRecord read_run_record(const parallel::Comm& comm, const std::string& path) {
 }
 
 void read_solution(const parallel::Comm& comm, const std::string& path, Stateful& solution) {
+  require_seal(comm, path);
   read_fields(comm, path, "solution", solution, false);
 }
 

@@ -5,9 +5,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <cmath>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -314,6 +316,33 @@ TEST(Checkpoint, AFullDiskIsOneErrorWithoutATrace) {
   comm.barrier();
 }
 
+TEST(Checkpoint, AFailedWriteOnAnyRankIsOneErrorWithoutATrace) {
+  const Comm comm = Comm::duplicate(MPI_COMM_WORLD);
+  const Scratch scratch(comm, "limit");
+  CheckpointStore store(comm, scratch.path);
+  Everything state(comm, 4000, true);
+  for (int victim = 0; victim < comm.size(); ++victim) {
+    // A rank that may write no file beyond 32 KiB stands for a file system that fails there alone.
+    rlimit before{};
+    getrlimit(RLIMIT_FSIZE, &before);
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    if (comm.rank() == victim) {
+      const rlimit small{32768, before.rlim_max};
+      setrlimit(RLIMIT_FSIZE, &small);
+    }
+    const std::string message = refusal([&] { store.save(state, identity, ""); });
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+    EXPECT_NE(message, "") << "rank " << victim;
+    EXPECT_TRUE(fs::is_empty(scratch.path));
+    comm.barrier();
+  }
+  store.save(state, identity, "");
+  Everything read(comm, 4000, false);
+  store.load(read, identity);
+  EXPECT_TRUE(read.same(state));
+}
+
 TEST(Checkpoint, PermissionsFollowTheUmask) {
   const Comm comm = Comm::duplicate(MPI_COMM_WORLD);
   const Scratch scratch(comm, "umask");
@@ -346,7 +375,7 @@ TEST(Checkpoint, AFailingOrInconsistentObjectFailsOnAllRanksWithoutATrace) {
   for (int visit = 1; visit <= 2; ++visit) {
     Broken broken;
     broken.fail_at = visit;
-    broken.here = comm.rank() == comm.size() - 1;
+    broken.here = comm.rank() == (visit == 1 ? comm.size() - 1 : 0);  // rank 0 alone makes the file
     EXPECT_THROW(store.save(broken, identity, ""), Error);
     EXPECT_TRUE(fs::is_empty(scratch.path));
   }
