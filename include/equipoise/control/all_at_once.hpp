@@ -1,0 +1,70 @@
+#pragma once
+
+#include <equipoise/control/tracking.hpp>
+#include <equipoise/solve/method.hpp>
+#include <equipoise/state/options.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace equipoise::control {
+
+/// Options of `AllAtOnce`.
+struct AllAtOnceOptions {
+  std::string preconditioner = "pearson-wathen";
+  std::int64_t cycles = 2;  ///< V-cycles per Poisson-like block; 0 solves the blocks to 1e-13
+  bool eliminate_control = false;  ///< keep state and adjoint only, u = -p/beta
+  void describe(state::OptionVisitor& visit);
+};
+
+/// Preconditioned MINRES on the optimality system of `Tracking`, state, control and multiplier at
+/// once:
+///
+///     [M 0 K; 0 beta M -M; K -M 0] (y, u, q) = (M yd, 0, M f),   q = -p,
+///
+/// or, with the control eliminated, [M K; K -M/beta] (y, q) = (M yd, M f). One step is one
+/// iteration. The residual is that of the system in the norm of the inverse preconditioner (a dual
+/// norm, hence an error norm), relative to the start at zero; the Euclidean one says nothing on
+/// fine meshes.
+///
+/// Preconditioners, block diagonal with M, beta M and S: `pearson-wathen` has
+/// S = (K + M/sqrt(beta)) M^-1 (K + M/sqrt(beta)), robust in h and beta (Pearson, Wathen, NLA 19,
+/// 2012); `rees-dollar-wathen` has S = K M^-1 K, robust in h alone (Rees, Dollar, Wathen, SISC 32,
+/// 2010). Mass blocks are exact, Poisson-like blocks a fixed number of V-cycles.
+class AllAtOnce : public solve::Method {
+ public:
+  /// **Collective.**
+  AllAtOnce(std::shared_ptr<const Tracking> problem, const AllAtOnceOptions& options);
+  void step() override;
+  [[nodiscard]] solve::Report report() const override;
+  [[nodiscard]] solve::Counters counters() const override;
+  void fields(state::FieldVisitor& visit) override;
+  void solution(state::FieldVisitor& visit) override;
+  /// State, control and adjoint of the current iterate. **Collective.**
+  struct Point {
+    linalg::Vector state, control, adjoint;
+  };
+  [[nodiscard]] Point point() const;
+
+ private:
+  using Blocks = std::vector<linalg::Vector>;  // (y, q) or (y, u, q)
+  [[nodiscard]] Blocks blocks() const;
+  void start();
+  void apply(const Blocks& x, Blocks& out);
+  void precondition(const Blocks& r, Blocks& z);
+  void schur_inverse(Vec r, Vec z);
+  [[nodiscard]] static double dot(const Blocks& a, const Blocks& b);
+
+  std::shared_ptr<const Tracking> problem_;
+  AllAtOnceOptions options_;
+  Multigrid block_;
+  Blocks x_, v_, v_old_, z_, z_next_, w_, w_old_, image_;
+  linalg::Vector work_;
+  // Lanczos and Givens scalars of the last two iterations, and the running residual.
+  double gamma_ = 0.0, gamma_old_ = 1.0, c_ = 1.0, c_old_ = 1.0, s_ = 0.0, s_old_ = 0.0;
+  double residual_ = 0.0, start_residual_ = 0.0;
+  std::int64_t iteration_ = -1, cycles_ = 0, mass_solves_ = 0;
+};
+
+}  // namespace equipoise::control

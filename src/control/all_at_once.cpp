@@ -1,0 +1,199 @@
+#include <equipoise/control/all_at_once.hpp>
+
+#include <cmath>
+#include <numeric>
+
+namespace equipoise::control {
+
+using linalg::check;
+
+void AllAtOnceOptions::describe(state::OptionVisitor& visit) {
+  visit.choice("preconditioner", preconditioner, {"pearson-wathen", "rees-dollar-wathen"},
+               "approximation of the Schur complement");
+  visit.option("cycles", cycles, "V-cycles per Poisson-like block; 0 solves it to 1e-13",
+               state::non_negative);
+  visit.option("eliminate_control", eliminate_control,
+               "iterate on state and adjoint, u = -adjoint/beta");
+}
+
+AllAtOnce::AllAtOnce(std::shared_ptr<const Tracking> problem, const AllAtOnceOptions& options)
+    : problem_(std::move(problem)),
+      options_(options),
+      block_(problem_->hierarchy, 1.0,
+             options.preconditioner == "pearson-wathen" ? 1.0 / std::sqrt(problem_->beta) : 0.0,
+             "schur_"),
+      x_(blocks()),
+      v_(blocks()),
+      v_old_(blocks()),
+      z_(blocks()),
+      z_next_(blocks()),
+      w_(blocks()),
+      w_old_(blocks()),
+      image_(blocks()),
+      work_(problem_->grid().vector()) {
+  problem_->validate();
+}
+
+AllAtOnce::Blocks AllAtOnce::blocks() const {
+  Blocks result;
+  for (int i = 0; i < (options_.eliminate_control ? 2 : 3); ++i) {
+    result.push_back(problem_->grid().vector());
+  }
+  return result;
+}
+
+double AllAtOnce::dot(const Blocks& a, const Blocks& b) {
+  std::vector<double> values(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) check(VecDotBegin(a[i], b[i], &values[i]));
+  for (std::size_t i = 0; i < a.size(); ++i) check(VecDotEnd(a[i], b[i], &values[i]));
+  return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+void AllAtOnce::apply(const Blocks& x, Blocks& out) {
+  Mat mass = problem_->grid().mass();
+  Mat stiffness = problem_->grid().stiffness();
+  const Vec y = x.front();
+  const Vec q = x.back();
+  check(MatMult(mass, y, out.front()));
+  check(MatMultAdd(stiffness, q, out.front(), out.front()));
+  if (options_.eliminate_control) {
+    check(MatMult(mass, q, work_));
+    check(VecScale(work_, -1.0 / problem_->beta));
+  } else {
+    check(VecAXPBYPCZ(work_, problem_->beta, -1.0, 0.0, x[1], q));
+    check(MatMult(mass, work_, out[1]));
+    check(MatMult(mass, x[1], work_));
+    check(VecScale(work_, -1.0));
+  }
+  check(MatMultAdd(stiffness, y, work_, out.back()));
+}
+
+void AllAtOnce::schur_inverse(Vec r, Vec z) {
+  const int count = static_cast<int>(options_.cycles);
+  const auto solve = [&](Vec b, Vec x) {
+    if (count == 0) {
+      block_.solve(b, x, 1e-13);
+    } else {
+      block_.cycles(b, x, count);
+    }
+  };
+  solve(r, z);
+  check(MatMult(problem_->grid().mass(), z, work_));
+  solve(work_, z);
+  cycles_ += 2 * count;
+}
+
+void AllAtOnce::precondition(const Blocks& r, Blocks& z) {
+  problem_->grid().solve_mass(r.front(), z.front());
+  ++mass_solves_;
+  if (!options_.eliminate_control) {
+    problem_->grid().solve_mass(r[1], z[1]);
+    check(VecScale(z[1], 1.0 / problem_->beta));
+    ++mass_solves_;
+  }
+  schur_inverse(r.back(), z.back());
+}
+
+void AllAtOnce::start() {
+  check(MatMult(problem_->grid().mass(), problem_->target, v_.front()));
+  check(MatMult(problem_->grid().mass(), problem_->source, v_.back()));
+  precondition(v_, z_);
+  gamma_ = std::sqrt(dot(z_, v_));
+  residual_ = start_residual_ = gamma_;
+  iteration_ = 0;
+}
+
+void AllAtOnce::step() {
+  if (iteration_ < 0) start();
+  if (gamma_ == 0.0) return;
+  for (auto& block : z_) check(VecScale(block, 1.0 / gamma_));
+  apply(z_, image_);
+  const double delta = dot(image_, z_);
+  for (std::size_t i = 0; i < v_.size();
+       ++i) {  // v_old := A z - delta/gamma v - gamma/gamma_old v_old
+    check(VecAXPBYPCZ(v_old_[i], 1.0, -delta / gamma_, -gamma_ / gamma_old_, image_[i], v_[i]));
+  }
+  std::swap(v_, v_old_);
+  precondition(v_, z_next_);
+  const double next = std::sqrt(std::max(0.0, dot(z_next_, v_)));
+  const double a0 = c_ * delta - c_old_ * s_ * gamma_;
+  const double a1 = std::hypot(a0, next);
+  const double a2 = s_ * delta + c_old_ * c_ * gamma_;
+  const double a3 = s_old_ * gamma_;
+  c_old_ = std::exchange(c_, a0 / a1);
+  s_old_ = std::exchange(s_, next / a1);
+  for (std::size_t i = 0; i < x_.size(); ++i) {
+    check(VecAXPBYPCZ(w_old_[i], 1.0 / a1, -a2 / a1, -a3 / a1, z_[i], w_[i]));
+    check(VecAXPY(x_[i], c_ * residual_, w_old_[i]));
+  }
+  std::swap(w_, w_old_);
+  std::swap(z_, z_next_);
+  residual_ *= -s_;
+  gamma_old_ = std::exchange(gamma_, next);
+  ++iteration_;
+}
+
+solve::Report AllAtOnce::report() const {
+  solve::Report report;
+  if (iteration_ >= 0) {
+    report.residual = start_residual_ > 0.0 ? std::abs(residual_) / start_residual_ : 0.0;
+    report.fresh = true;
+  }
+  report.failed = !std::isfinite(residual_) || !std::isfinite(gamma_);
+  if (report.failed) report.message = "the residual of the optimality system is not finite";
+  return report;
+}
+
+solve::Counters AllAtOnce::counters() const {
+  return {{"multigrid_cycles", cycles_}, {"mass_solves", mass_solves_}};
+}
+
+void AllAtOnce::fields(state::FieldVisitor& visit) {
+  const auto& rows = problem_->grid().partition();
+  const int part = problem_->grid().comm().rank();
+  const auto all = [&](const std::string& name, Blocks& blocks) {
+    const std::vector<std::string> names =
+        blocks.size() == 2 ? std::vector<std::string>{"state", "multiplier"}
+                           : std::vector<std::string>{"state", "control", "multiplier"};
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      visit_vector(visit, name + "/" + names[i], rows, part, blocks[i]);
+    }
+  };
+  all("x", x_);
+  all("v", v_);
+  all("v_old", v_old_);
+  all("z", z_);
+  all("w", w_);
+  all("w_old", w_old_);
+  visit.scalar("gamma", gamma_);
+  visit.scalar("gamma_old", gamma_old_);
+  visit.scalar("c", c_);
+  visit.scalar("c_old", c_old_);
+  visit.scalar("s", s_);
+  visit.scalar("s_old", s_old_);
+  visit.scalar("residual", residual_);
+  visit.scalar("start_residual", start_residual_);
+  visit.scalar("iteration", iteration_);
+}
+
+AllAtOnce::Point AllAtOnce::point() const {
+  Point point{linalg::copy(x_.front()), linalg::copy(x_.back()), linalg::copy(x_.back())};
+  check(VecScale(point.adjoint, -1.0));
+  if (options_.eliminate_control) {
+    check(VecScale(point.control, 1.0 / problem_->beta));
+  } else {
+    check(VecCopy(x_[1], point.control));
+  }
+  return point;
+}
+
+void AllAtOnce::solution(state::FieldVisitor& visit) {
+  const auto& rows = problem_->grid().partition();
+  const int part = problem_->grid().comm().rank();
+  Point at = point();
+  visit_vector(visit, "control", rows, part, at.control);
+  visit_vector(visit, "state", rows, part, at.state);
+  visit_vector(visit, "adjoint", rows, part, at.adjoint);
+}
+
+}  // namespace equipoise::control
