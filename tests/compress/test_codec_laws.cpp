@@ -68,7 +68,8 @@ TEST_P(Laws, NotFiniteStaysNotFinite) {
 TEST_P(Laws, UnbiasedCodecsAreUnbiased) {
   const std::int64_t d = 24, samples = 10000;
   const Channel channel{d, 3, 2, GetParam()};
-  if (channel.describe().kind != Kind::unbiased) return;
+  // An entropy coder changes no value (Zstd.ShortensWhatRepeatsAndCostsAByteOtherwise).
+  if (channel.describe().kind != Kind::unbiased || GetParam().ends_with("|zstd")) return;
   const double omega = channel.describe().omega;
   for (const auto& [name, v] : sample_vectors(d)) {
     Vector sum(v.size(), 0.0), squares(v.size(), 0.0);
