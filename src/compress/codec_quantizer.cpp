@@ -33,7 +33,7 @@ struct EvenLevels {
   }
   [[nodiscard]] double value(double scale, std::uint16_t code) const {
     const int level = code >> 1U;
-    return scale / levels * ((code & 1U) != 0 ? -level : level);
+    return scale / levels * (level * (1 - 2 * (code & 1)));
   }
   [[nodiscard]] int width() const { return signed_width(levels); }
   [[nodiscard]] std::uint16_t largest_code() const {
@@ -240,9 +240,12 @@ class Quantizer final : public Codec {
             throw WireError("a code above {}", rule_.largest_code());
         }
         const std::int64_t stop = std::min(end, bucket.end - range.begin);
-        for (; at < stop; ++at)
-          out[static_cast<std::size_t>(at)] +=
-              weight * finite_or_nan(rule_.value(scale, codes[at - start]));
+        const Rule rule = rule_;
+        double* const to = out.data() + at;
+        const std::uint16_t* const from = codes + (at - start);
+        for (std::int64_t i = 0; i < stop - at; ++i)
+          to[i] += weight * finite_or_nan(rule.value(scale, from[i]));
+        at = stop;
       }
     });
   }
@@ -270,7 +273,8 @@ class Quantizer final : public Codec {
     std::uint32_t noise[batch_size];
     own.fill_words(static_cast<std::uint64_t>(part.begin), std::span(noise).first(n));
     const double* from = v.data() + part.begin;
-    for (std::size_t i = 0; i < n; ++i) codes[i] = rule_.code(from[i], scale, noise[i]);
+    const Rule rule = rule_;
+    for (std::size_t i = 0; i < n; ++i) codes[i] = rule.code(from[i], scale, noise[i]);
   }
 
   Rule rule_;
