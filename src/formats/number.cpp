@@ -19,6 +19,12 @@ const char* parse_long_number(const char* first, const char* last, double& value
 }  // namespace
 
 const char* parse_number(const char* first, const char* last, double& value) {
+  // One digit and a blank: what binary features look like.
+  if (last - first >= 2 && *first >= '0' && *first <= '9' &&
+      (first[1] == ' ' || first[1] == '\n')) {
+    value = *first - '0';
+    return first + 1;
+  }
   if (first != last && *first == '+') {
     ++first;
     if (first != last && *first == '-') return nullptr;
