@@ -1,0 +1,78 @@
+#pragma once
+
+#include <equipoise/formats/tntp.hpp>
+#include <equipoise/parallel/comm.hpp>
+#include <equipoise/partition/partition.hpp>
+#include <equipoise/problems/vi/traffic_network.hpp>
+#include <equipoise/solve/instance.hpp>
+#include <equipoise/state/fields.hpp>
+#include <equipoise/state/options.hpp>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace equipoise::problems {
+
+/// What `problem.*` says of a traffic equilibrium.
+struct TrafficOptions {
+  std::string net, trips, nodes;
+  double toll_weight = 0.0, length_weight = 0.0;
+  void describe(state::OptionVisitor& visit);
+};
+
+/// Road network, demand, and the agents: groups of consecutive origins with about equally many OD
+/// pairs. Immutable and equal on every rank.
+struct TrafficModel {
+  TrafficOptions options;
+  formats::TntpNetwork file;
+  std::vector<formats::TntpNode> nodes;  ///< coordinates, empty where `problem.nodes` is not given
+  TrafficNetwork network;
+  std::vector<OdPair> pairs;    ///< by origin, then destination
+  partition::Partition agents;  ///< of the pairs; the pairs of one origin lie in one agent
+  double demand = 0.0;
+
+  /// Reads the files; `wanted` agents, 0 for the smaller of 20 and the number of origins.
+  /// Throws InputError (files), ConfigurationError (more agents than origins with demand).
+  /// Communication-free.
+  static TrafficModel read(const TrafficOptions& options, std::int64_t wanted);
+  static TrafficModel make(const TrafficOptions& options, formats::TntpNetwork file,
+                           const formats::TntpTrips& trips, std::int64_t wanted);
+
+  /// The agents dealt to ranks, balanced by OD pairs.
+  [[nodiscard]] partition::Partition hosts(int ranks) const;
+  [[nodiscard]] std::span<const OdPair> pairs_of(int agent) const {
+    const partition::Range range = agents.range(agent);
+    return std::span(pairs).subspan(static_cast<std::size_t>(range.begin),
+                                    static_cast<std::size_t>(range.size()));
+  }
+  /// Sizes, weights, agents and a hash of links and demand, in one line.
+  [[nodiscard]] std::string fingerprint() const;
+};
+
+/// A solution as run files store it: link flows in file order, equal on every rank, and the used
+/// paths by agent. For every agent: for each of its OD pairs the number of paths; for each path its
+/// number of links followed by the links (file order, from 0) as they are travelled; and the flow
+/// of each path.
+struct TrafficSolution : state::Stateful {
+  partition::Partition hosts;
+  int part = 0;
+  std::vector<double> link_flow;
+  std::vector<std::vector<std::int64_t>> path_count, path_link;
+  std::vector<std::vector<double>> path_flow;
+  void fields(state::FieldVisitor& visit) override;
+};
+
+/// Judges link flows (file order) by a path of its own: costs from the file's columns, shortest
+/// paths by label correction, the gap, the objective, and the balance of every node against the
+/// demand. `measure` is the larger of the measure asked for ("relative_gap" or
+/// "average_excess_cost") and the relative balance error.
+/// **Collective**, one allreduce of 1.7 kB. Throws CollectiveError where demand cannot reach its
+/// destination.
+[[nodiscard]] solve::Certificate certify_traffic(const parallel::Comm& comm,
+                                                 const TrafficModel& model,
+                                                 std::span<const double> link_flow,
+                                                 const std::string& measure);
+
+}  // namespace equipoise::problems

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <equipoise/formats/tntp.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace equipoise::problems {
+
+/// Cost of a link at its own flow, c(v) = t0 (1 + B (v / capacity)^power) + toll_weight toll +
+/// length_weight length, its derivative and its integral. A law with cross effects would offer the
+/// same three functions of the flows.
+class LinkCost {
+ public:
+  void add(const formats::TntpLink& link, double toll_weight, double length_weight);
+
+  /// c(v) and c'(v); v below 0 (rounding) counts as 0.
+  void evaluate(std::size_t link, double flow, double& cost, double& slope) const {
+    const Law& law = laws_[link];
+    if (law.scale == 0.0) {
+      cost = law.constant;
+      slope = 0.0;
+      return;
+    }
+    const double ratio = flow > 0.0 ? flow * law.inverse_capacity : 0.0;
+    const double below = power(ratio, law);
+    cost = law.constant + law.scale * below * ratio;
+    slope = law.scale * law.power * law.inverse_capacity * below;
+  }
+  /// c(v + x) - c(v), without the cancellation of a difference where x is small.
+  [[nodiscard]] double rise(std::size_t link, double flow, double change) const {
+    double cost = 0.0, slope = 0.0;
+    if (std::abs(change) <= 1e-4 * flow) {
+      evaluate(link, flow + 0.5 * change, cost, slope);
+      return slope * change;
+    }
+    double before = 0.0;
+    evaluate(link, flow, before, slope);
+    evaluate(link, flow + change, cost, slope);
+    return cost - before;
+  }
+  /// Integral of c from 0 to v.
+  [[nodiscard]] double integral(std::size_t link, double flow) const {
+    const Law& law = laws_[link];
+    const double ratio = flow > 0.0 ? flow * law.inverse_capacity : 0.0;
+    const double rise = law.scale == 0.0 ? 0.0 : law.scale * power(ratio, law) * ratio;
+    return flow * (law.constant + rise / (law.power + 1.0));
+  }
+
+ private:
+  struct Law {
+    double constant, scale, inverse_capacity, power;
+    bool quartic;
+  };
+  /// ratio^(power - 1); for powers below 1 the ratio is kept off 0, where the slope is infinite.
+  static double power(double ratio, const Law& law) {
+    if (law.quartic) return ratio * ratio * ratio;
+    if (law.power < 1.0 && ratio < 1e-12) ratio = 1e-12;
+    return law.power == 1.0 ? 1.0 : std::pow(ratio, law.power - 1.0);
+  }
+  std::vector<Law> laws_;
+};
+
+/// Trips from an origin to another zone.
+struct OdPair {
+  std::int32_t origin = 0, destination = 0;
+  double demand = 0.0;
+};
+
+/// A road network as a forward star: links sorted by their tail, so that the links out of a node
+/// are neighbours. Nodes count from 1 as in the file; links from 0, in forward-star order,
+/// `file_link` gives their file order.
+class TrafficNetwork {
+ public:
+  TrafficNetwork(const formats::TntpNetwork& file, double toll_weight, double length_weight);
+
+  [[nodiscard]] std::int32_t nodes() const {
+    return static_cast<std::int32_t>(first_out_.size()) - 2;
+  }
+  [[nodiscard]] std::size_t links() const { return head_.size(); }
+  [[nodiscard]] std::int32_t first_out(std::int32_t node) const {
+    return first_out_[static_cast<std::size_t>(node)];
+  }
+  [[nodiscard]] std::int32_t head(std::int32_t link) const {
+    return head_[static_cast<std::size_t>(link)];
+  }
+  [[nodiscard]] std::int32_t tail(std::int32_t link) const {
+    return tail_[static_cast<std::size_t>(link)];
+  }
+  /// False for nodes that may begin or end a path and are never passed.
+  [[nodiscard]] bool thru(std::int32_t node) const { return node >= first_thru_; }
+  [[nodiscard]] std::span<const std::int32_t> file_link() const { return file_link_; }
+  [[nodiscard]] const LinkCost& cost() const { return cost_; }
+
+ private:
+  std::vector<std::int32_t> first_out_;  ///< [nodes + 2], node 0 unused
+  std::vector<std::int32_t> head_, tail_, file_link_;
+  std::int32_t first_thru_;
+  LinkCost cost_;
+};
+
+/// The demand by origin, then destination: repeated entries merged, zero and intrazonal ones
+/// dropped. Throws InputError where zones of the trips are no nodes of the network, or nothing is
+/// left.
+[[nodiscard]] std::vector<OdPair> sorted_demand(const formats::TntpTrips& trips,
+                                                const formats::TntpNetwork& network,
+                                                const std::string& file);
+
+}  // namespace equipoise::problems
