@@ -19,7 +19,7 @@ void AlgorithmOptions::describe(state::OptionVisitor& visit) {
   visit.option("neighbours", neighbours, "moead: size of a neighbourhood", {2.0});
   visit.option("scale", scale, "moead: F of differential evolution", state::positive);
   visit.option("offspring", offspring,
-               "hypervolume: children per step, 0: a fifth of the population", {0.0, 32768.0});
+               "hypervolume: children per step, 0: a tenth of the population", {0.0, 32768.0});
   visit.option("reference", reference, "hypervolume: reference point where the front spans [0, 1]",
                {1.0});
 }

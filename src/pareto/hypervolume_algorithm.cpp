@@ -13,7 +13,12 @@
 namespace equipoise::pareto {
 namespace {
 
-constexpr std::size_t operators = 3;
+constexpr std::size_t operators = 4;
+constexpr std::size_t rivals = 3;     // operators whose shares follow their success
+constexpr double reset_share = 0.04;  // of the fourth
+constexpr double least_share = 0.02;  // so that no rival is ever forgotten
+constexpr double selectivity = 8.0;   // shares go with this power of the survival rate
+constexpr double memory = 800.0;      // children over which survival is averaged
 
 /// Selection by hypervolume contribution (Beume, Naujoks, Emmerich 2007) in small batches, with
 /// three ways to make children whose shares follow their success: simulated binary crossover with
@@ -30,8 +35,7 @@ class HypervolumeSelection final : public Generational {
 
   void vary(Population& children) const override {
     const std::size_t n = space_.variables();
-    const auto count = options_.offspring > 0 ? static_cast<std::size_t>(options_.offspring)
-                                              : std::max<std::size_t>(1, size() / 5);
+    const std::size_t count = batch();
     std::vector<double> child(n);
     for (std::size_t i = 0; i < count; ++i) {
       Stream draw = stream(i);
@@ -62,8 +66,7 @@ class HypervolumeSelection final : public Generational {
   void learn(std::span<const std::size_t> keep, std::size_t first_child) override {
     std::array<double, operators> tried{};
     std::array<double, operators> stayed{};
-    const auto count = options_.offspring > 0 ? static_cast<std::size_t>(options_.offspring)
-                                              : std::max<std::size_t>(1, size() / 5);
+    const std::size_t count = batch();
     std::vector<std::size_t> used(count);
     for (std::size_t i = 0; i < count; ++i) {
       Stream draw = stream(i);
@@ -73,8 +76,7 @@ class HypervolumeSelection final : public Generational {
     for (const std::size_t member : keep) {
       if (member >= first_child) stayed[used[member - first_child]] += 1.0;
     }
-    // Averages over about the last two hundred children.
-    const double fade = std::exp(-static_cast<double>(count) / 200.0);
+    const double fade = std::exp(-static_cast<double>(count) / memory);
     for (std::size_t o = 0; o < operators; ++o) {
       tried_[o] = fade * tried_[o] + tried[o];
       stayed_[o] = fade * stayed_[o] + stayed[o];
@@ -92,21 +94,29 @@ class HypervolumeSelection final : public Generational {
   }
 
  private:
+  [[nodiscard]] std::size_t batch() const {
+    return options_.offspring > 0 ? static_cast<std::size_t>(options_.offspring)
+                                  : std::max<std::size_t>(1, size() / 10);
+  }
+
   /// The operator of a child: the first draw of its stream.
   [[nodiscard]] std::size_t pick(Stream& draw) const {
-    std::array<double, operators> share{};
+    double u = draw.uniform();
+    if (u < reset_share) return operators - 1;
+    u = (u - reset_share) / (1.0 - reset_share);
+    std::array<double, rivals> share{};
     double sum = 0.0;
-    for (std::size_t o = 0; o < operators; ++o) {
-      share[o] = (stayed_[o] + 1.0) / (tried_[o] + 2.0);
+    for (std::size_t o = 0; o < rivals; ++o) {
+      share[o] = std::pow((stayed_[o] + 1.0) / (tried_[o] + 2.0), selectivity);
       sum += share[o];
     }
-    double u = draw.uniform();
-    for (std::size_t o = 0; o + 1 < operators; ++o) {
-      const double p = 0.1 + (1.0 - 0.1 * static_cast<double>(operators)) * share[o] / sum;
+    for (std::size_t o = 0; o + 1 < rivals; ++o) {
+      const double p =
+          least_share + (1.0 - least_share * static_cast<double>(rivals)) * share[o] / sum;
       if (u < p) return o;
       u -= p;
     }
-    return operators - 1;
+    return rivals - 1;
   }
 
   [[nodiscard]] std::size_t parent(Stream& draw) const {
@@ -124,6 +134,13 @@ class HypervolumeSelection final : public Generational {
       simulated_binary_crossover(space_, options_.crossover_index, draw, child, other);
     }
     polynomial_mutation(space_, mutation_probability(), options_.mutation_index, draw, child);
+  }
+
+  void reset(Stream& draw, std::span<double> child) const {
+    const auto base = population_.point(parent(draw));
+    std::copy(base.begin(), base.end(), child.begin());
+    const std::size_t j = draw.below(child.size());
+    child[j] = space_.lower[j] + draw.uniform() * (space_.upper[j] - space_.lower[j]);
   }
 
   void differ(Stream& draw, std::span<double> child, double scale, double share) const {

@@ -1,11 +1,61 @@
 #include "hypervolume_kernels.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <cstring>
+#include <limits>
 #include <numeric>
 #include <utility>
 
 namespace equipoise::pareto::detail {
+namespace {
+
+// Eight numbers at a time; the compiler turns them into what the machine has.
+using Block = double __attribute__((vector_size(64)));
+using Mask = std::int64_t __attribute__((vector_size(64)));
+
+inline Block load(const double* from) {
+  Block block;
+  std::memcpy(&block, from, sizeof block);
+  return block;
+}
+inline void store(double* to, const Block& block) { std::memcpy(to, &block, sizeof block); }
+
+}  // namespace
+
+void Columns::reset(std::size_t coordinates, std::size_t count) {
+  padded_ = std::max<std::size_t>(1, (count + block - 1) / block) * block;
+  data_.resize(coordinates * padded_);
+  for (std::size_t j = 0; j < coordinates; ++j) {
+    std::fill((*this)[j] + count, (*this)[j] + padded_, std::numeric_limits<double>::infinity());
+  }
+}
+
+void sort_keys(std::vector<Keyed>& keys, std::vector<Keyed>& scratch) {
+  if (keys.size() < 400) {
+    std::sort(keys.begin(), keys.end());
+    return;
+  }
+  // Bits of a double, sign folded in, ascend like the numbers.
+  const auto bits = [](double v) {
+    const auto raw = std::bit_cast<std::uint64_t>(v + 0.0);
+    return raw ^ ((raw >> 63U) != 0 ? ~std::uint64_t{0} : std::uint64_t{1} << 63U);
+  };
+  constexpr unsigned width = 11;
+  scratch.resize(keys.size());
+  for (unsigned shift = 0; shift < 64; shift += width) {
+    std::array<std::size_t, (1U << width) + 1> start{};
+    const auto digit = [&](const Keyed& key) {
+      return (bits(key.first) >> shift) & ((1U << width) - 1);
+    };
+    for (const Keyed& key : keys) ++start[digit(key) + 1];
+    if (start[digit(keys[0]) + 1] == keys.size()) continue;
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    for (const Keyed& key : keys) scratch[start[digit(key)]++] = key;
+    keys.swap(scratch);
+  }
+}
 
 void Rows::sort_by(std::size_t j) {
   const std::size_t n = size();
@@ -111,52 +161,72 @@ double Workspace::added(const double* p, const Rows& others, std::size_t count, 
   // Taken out while the deeper levels run: they may enlarge the list of levels.
   Rows limited = std::move(limited_[level]);
   limited.reshape(k);
-  bool covered = false;
-  for (std::size_t i = 0; i < count && !covered; ++i) {
-    const double* q = others[i];
-    bool below = true;
-    limited.resize(limited.size() + 1);
-    double* row = limited.row(limited.size() - 1);
-    for (std::size_t j = 0; j < k; ++j) {
-      row[j] = std::max(p[j], q[j]);
-      below = below && q[j] <= p[j];
-    }
-    covered = below;
+  columns_.reset(k, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t j = 0; j < k; ++j) columns_[j][i] = std::max(p[j], others[i][j]);
   }
   double result = 0.0;
-  if (!covered) {
-    if (k >= 4) keep_nondominated(limited);
+  if (keep_nondominated(p, k, count, limited)) {
     result = std::max(0.0, box(p, k) - volume_in_place(limited, k, level + 1));
   }
   limited_[level] = std::move(limited);
   return result;
 }
 
-void Workspace::keep_nondominated(Rows& rows) {
-  const std::size_t k = rows.width();
-  order_.clear();
-  for (std::size_t i = 0; i < rows.size(); ++i) {
+std::size_t Workspace::least_sum() const {
+  Block least = load(sums_.data());
+  for (std::size_t i = Columns::block; i < sums_.size(); i += Columns::block) {
+    const Block v = load(sums_.data() + i);
+    least = v < least ? v : least;
+  }
+  double value = least[0];
+  for (std::size_t lane = 1; lane < Columns::block; ++lane) value = std::min(value, least[lane]);
+  return static_cast<std::size_t>(std::find(sums_.begin(), sums_.end(), value) - sums_.begin());
+}
+
+bool Workspace::keep_nondominated(const double* p, std::size_t k, std::size_t count, Rows& kept) {
+  constexpr double gone = std::numeric_limits<double>::infinity();
+  if (count == 0) return true;
+  sums_.assign(columns_.padded(), gone);
+  for (std::size_t i = 0; i < count; ++i) {
     double sum = 0.0;
-    for (std::size_t j = 0; j < k; ++j) sum += rows[i][j];
-    order_.emplace_back(sum, i);
+    for (std::size_t j = 0; j < k; ++j) sum += columns_[j][i];
+    sums_[i] = sum;
   }
-  // A point is never dominated by one with a larger sum; those with small sums dominate most.
-  std::sort(order_.begin(), order_.end());
-  Rows kept = std::move(scratch_);
-  kept.reshape(k);
-  for (const auto& [sum, i] : order_) {
-    const double* q = rows[i];
-    bool dominated = false;
-    for (std::size_t c = 0; c < kept.size() && !dominated; ++c) {
-      const double* a = kept[c];
-      bool below = true;
-      for (std::size_t j = 0; j < k; ++j) below &= a[j] <= q[j];
-      dominated = below;
+  // The point of least sum is not dominated; what it dominates goes. After a few such rounds little
+  // is left.
+  std::size_t alive = count;
+  for (std::size_t round = 0; true; ++round) {
+    const std::size_t pivot = least_sum();
+    if (sums_[pivot] == gone) return true;
+    std::array<double, 32> point{};
+    for (std::size_t j = 0; j < k; ++j) point[j] = columns_[j][pivot];
+    if (std::equal(p, p + k, point.begin())) return false;
+    kept.push({point.data(), k});
+    const Block far = Block{} + gone;
+    for (std::size_t i = 0; i < sums_.size(); i += Columns::block) {
+      Mask below = load(columns_[0] + i) >= point[0];
+      for (std::size_t j = 1; j < k; ++j) below &= load(columns_[j] + i) >= point[j];
+      store(sums_.data() + i, below ? far : load(sums_.data() + i));
     }
-    if (!dominated) kept.push({q, k});
+    if (round % 8 == 7 && alive > 2 * Columns::block) alive = compact(k, alive);
   }
-  std::swap(rows, kept);
-  scratch_ = std::move(kept);
+}
+
+/// Moves the points that are left to the front.
+std::size_t Workspace::compact(std::size_t k, std::size_t alive) {
+  constexpr double gone = std::numeric_limits<double>::infinity();
+  std::size_t to = 0;
+  for (std::size_t i = 0; i < alive; ++i) {
+    if (sums_[i] == gone) continue;
+    for (std::size_t j = 0; j < k; ++j) columns_[j][to] = columns_[j][i];
+    sums_[to++] = sums_[i];
+  }
+  const std::size_t padded =
+      std::max<std::size_t>(1, (to + Columns::block - 1) / Columns::block) * Columns::block;
+  sums_.resize(padded);
+  std::fill(sums_.begin() + static_cast<std::ptrdiff_t>(to), sums_.end(), gone);
+  return to;
 }
 
 double Workspace::volume_2d(Rows& rows) const {
@@ -180,7 +250,7 @@ double Workspace::volume_3d(Rows& rows) {
   y_.resize(n);
   order_.resize(n);
   for (std::size_t i = 0; i < n; ++i) order_[i] = {rows[i][0], i};
-  std::sort(order_.begin(), order_.end());
+  sort_keys(order_, order_scratch_);
   for (std::size_t r = 0; r < n; ++r) {
     const std::size_t i = order_[r].second;
     rank_[i] = r;
@@ -188,7 +258,7 @@ double Workspace::volume_3d(Rows& rows) {
     y_[r] = rows[i][1];
   }
   for (std::size_t i = 0; i < n; ++i) order_[i] = {rows[i][2], i};
-  std::sort(order_.begin(), order_.end());
+  sort_keys(order_, order_scratch_);
   stairs_.reset(n);
   double area = 0.0;
   double volume = 0.0;
@@ -217,66 +287,90 @@ double Workspace::volume_3d(Rows& rows) {
 }
 
 Workspace::Cover Workspace::added_3d(double px, double py, double pz) {
+  const auto level =
+      static_cast<std::size_t>(std::upper_bound(z_.begin(), z_.end(), pz) - z_.begin());
   double right = reference_[0];
   double upper = reference_[1];
-  double area = (right - px) * (upper - py);
-  double z = pz;
-  double volume = 0.0;
+  for (std::size_t i = 0; i < level; ++i) {
+    right = y_[i] <= py && x_[i] < right ? x_[i] : right;
+    upper = x_[i] <= px && y_[i] < upper ? y_[i] : upper;
+  }
+  if (right <= px) return {0.0, true};
+  area_ = (right - px) * (upper - py);
   stair_x_.clear();
   stair_y_.clear();
-  for (std::size_t i = 0; i < x_.size(); ++i) {
+  for (std::size_t i = 0; i < level; ++i) {
+    if ((x_[i] > px) & (x_[i] < right) & (y_[i] > py) & (y_[i] < upper))
+      add_stair(x_[i], y_[i], right, upper);
+  }
+  double z = pz;
+  double volume = 0.0;
+  for (std::size_t i = level; i < x_.size(); ++i) {
+    if (x_[i] >= right || y_[i] >= upper) continue;
+    volume += area_ * (z_[i] - z);
+    z = z_[i];
+    if (x_[i] <= px && y_[i] <= py) return {volume, false};
     const double x = std::max(x_[i], px);
     const double y = std::max(y_[i], py);
-    if (x >= right || y >= upper) continue;
-    if (z_[i] > z) {
-      volume += area * (z_[i] - z);
-      z = z_[i];
-    }
-    if (x == px && y == py) return {volume, z_[i] <= pz};
-    const std::size_t count = stair_x_.size();
-    std::size_t at = 0;
-    while (at < count && stair_x_[at] <= x) ++at;
-    double outline = at > 0 ? stair_y_[at - 1] : upper;
-    if (outline <= y) continue;
-    double left = x;
-    std::size_t end = at;
-    for (; end < count && stair_y_[end] >= y; ++end) {
-      area -= (stair_x_[end] - left) * (outline - y);
-      outline = stair_y_[end];
-      left = stair_x_[end];
-    }
-    area -= ((end < count ? stair_x_[end] : right) - left) * (outline - y);
+    const std::size_t at = add_stair(x, y, right, upper);
+    if (at == none) continue;
     if (y == py) {
       right = x;
-      end = count;
-    }
-    const auto from = static_cast<std::ptrdiff_t>(at);
-    const auto to = static_cast<std::ptrdiff_t>(end);
-    stair_x_.erase(stair_x_.begin() + from, stair_x_.begin() + to);
-    stair_y_.erase(stair_y_.begin() + from, stair_y_.begin() + to);
-    if (x == px) {
+      stair_x_.resize(at);
+      stair_y_.resize(at);
+    } else if (x == px) {
       upper = y;
-    } else if (y != py) {
-      stair_x_.insert(stair_x_.begin() + from, x);
-      stair_y_.insert(stair_y_.begin() + from, y);
+      stair_x_.erase(stair_x_.begin());
+      stair_y_.erase(stair_y_.begin());
     }
   }
-  return {volume + area * (reference_[2] - z), false};
+  return {volume + area_ * (reference_[2] - z), false};
+}
+
+std::size_t Workspace::add_stair(double x, double y, double right, double upper) {
+  const std::size_t count = stair_x_.size();
+  std::size_t at = 0;
+  while (at < count && stair_x_[at] <= x) ++at;
+  double outline = at > 0 ? stair_y_[at - 1] : upper;
+  if (outline <= y) return none;
+  double left = x;
+  std::size_t end = at;
+  for (; end < count && stair_y_[end] >= y; ++end) {
+    area_ -= (stair_x_[end] - left) * (outline - y);
+    outline = stair_y_[end];
+    left = stair_x_[end];
+  }
+  area_ -= ((end < count ? stair_x_[end] : right) - left) * (outline - y);
+  // An equal x further up is replaced: stairs rise strictly.
+  if (at > 0 && stair_x_[at - 1] == x) --at;
+  const auto from = static_cast<std::ptrdiff_t>(at);
+  if (end > at) {
+    stair_x_[at] = x;
+    stair_y_[at] = y;
+    stair_x_.erase(stair_x_.begin() + from + 1,
+                   stair_x_.begin() + static_cast<std::ptrdiff_t>(end));
+    stair_y_.erase(stair_y_.begin() + from + 1,
+                   stair_y_.begin() + static_cast<std::ptrdiff_t>(end));
+  } else {
+    stair_x_.insert(stair_x_.begin() + from, x);
+    stair_y_.insert(stair_y_.begin() + from, y);
+  }
+  return at;
 }
 
 void Workspace::insert_3d(double px, double py, double pz) {
-  std::size_t kept = 0;
-  for (std::size_t i = 0; i < x_.size(); ++i) {
-    if (x_[i] >= px && y_[i] >= py && z_[i] >= pz) continue;
+  const auto level =
+      static_cast<std::size_t>(std::lower_bound(z_.begin(), z_.end(), pz) - z_.begin());
+  std::size_t kept = level;
+  for (std::size_t i = level; i < x_.size(); ++i) {
+    if ((x_[i] >= px) & (y_[i] >= py)) continue;
     x_[kept] = x_[i];
     y_[kept] = y_[i];
     z_[kept] = z_[i];
     ++kept;
   }
-  x_.resize(kept);
-  y_.resize(kept);
-  z_.resize(kept);
-  const auto at = std::lower_bound(z_.begin(), z_.end(), pz) - z_.begin();
+  for (auto* column : {&x_, &y_, &z_}) column->resize(kept);
+  const auto at = static_cast<std::ptrdiff_t>(level);
   x_.insert(x_.begin() + at, px);
   y_.insert(y_.begin() + at, py);
   z_.insert(z_.begin() + at, pz);

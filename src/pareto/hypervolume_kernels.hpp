@@ -48,6 +48,26 @@ class BitTree {
   std::size_t depth_ = 0;
 };
 
+/// Points by coordinate, each padded to whole blocks of eight so that loops over points run in
+/// vectors.
+class Columns {
+ public:
+  static constexpr std::size_t block = 8;
+  void reset(std::size_t coordinates, std::size_t count);
+  [[nodiscard]] std::size_t padded() const { return padded_; }
+  [[nodiscard]] double* operator[](std::size_t j) { return data_.data() + j * padded_; }
+  [[nodiscard]] const double* operator[](std::size_t j) const { return data_.data() + j * padded_; }
+
+ private:
+  std::size_t padded_ = 0;
+  std::vector<double> data_;
+};
+
+/// A value and the index it came from.
+using Keyed = std::pair<double, std::size_t>;
+/// Sorts by value, ties by index if they came in that order: by digits of the bits, O(n).
+void sort_keys(std::vector<Keyed>& keys, std::vector<Keyed>& scratch);
+
 /// Hypervolumes below one reference point, with memory that is reused from call to call.
 class Workspace {
  public:
@@ -79,20 +99,31 @@ class Workspace {
   /// What a point adds to the points of (x_, y_, z_), which ascend in z; sweeps upwards in z with a
   /// staircase.
   Cover added_3d(double px, double py, double pz);
+  /// Adds a stair inside the open cross-section and takes what it covers from area_; its index, or
+  /// `none` where it was covered already.
+  std::size_t add_stair(double x, double y, double right, double upper);
+  std::size_t compact(std::size_t k, std::size_t alive);
+  static constexpr std::size_t none = static_cast<std::size_t>(-1);
   /// Puts the point among them and removes those it dominates.
   void insert_3d(double px, double py, double pz);
-  void keep_nondominated(Rows& rows);
+  /// Appends the nondominated points of limited_columns_ to `kept`, by ascending sum; false where
+  /// one of them is `p`.
+  bool keep_nondominated(const double* p, std::size_t k, std::size_t count, Rows& kept);
+  /// Index of the least of sums_, in blocks.
+  [[nodiscard]] std::size_t least_sum() const;
   double volume_in_place(Rows& rows, std::size_t k, std::size_t level);
   [[nodiscard]] double box(const double* p, std::size_t k) const;
 
   std::vector<double> reference_;
   BitTree stairs_;
   std::vector<double> x_, y_, z_;
-  std::vector<std::pair<double, std::size_t>> order_;
+  std::vector<Keyed> order_, order_scratch_;
   std::vector<std::size_t> rank_;
   std::vector<double> stair_x_, stair_y_;
+  double area_ = 0.0;          ///< of the cross-section that is still open
   std::vector<Rows> limited_;  ///< one per level of the recursion
-  Rows scratch_;
+  Columns columns_;
+  std::vector<double> sums_;
 };
 
 /// Exclusive areas in two objectives, in the order of the rows.

@@ -21,7 +21,7 @@ struct AlgorithmOptions {
       0;  ///< NSGA-III and MOEA/D: Das-Dennis divisions; 0: as the population allows
   std::int64_t neighbours = 20;  ///< MOEA/D: T
   double scale = 0.5;            ///< MOEA/D: F of differential evolution
-  std::int64_t offspring = 0;    ///< hypervolume: children per step; 0: a fifth of the population
+  std::int64_t offspring = 0;    ///< hypervolume: children per step; 0: a tenth of the population
   double reference = 1.1;        ///< hypervolume: reference point, objectives scaled to [0, 1]
 
   void describe(state::OptionVisitor& visit);

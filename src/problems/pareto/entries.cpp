@@ -3,6 +3,9 @@
 #include <equipoise/problems/pareto/dtlz.hpp>
 #include <equipoise/problems/pareto/entries.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
+#include <equipoise/problems/pareto/re.hpp>
+#include <equipoise/problems/pareto/uf.hpp>
+#include <equipoise/problems/pareto/wfg.hpp>
 #include <equipoise/problems/pareto/zdt.hpp>
 
 #include <functional>
@@ -65,6 +68,45 @@ struct DtlzOptions {
   }
 };
 
+struct WfgOptions {
+  Wfg problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("number", problem.number, "1 to 9", {1.0, 9.0});
+    visit.option("objectives", problem.objective_count, "number of objectives", {1.0, 20.0});
+    visit.option("distance", problem.distance, "number of distance parameters, even", {2.0});
+  }
+  [[nodiscard]] Wfg make() const {
+    pareto::require_valid(problem, true);
+    if (problem.distance % 2 != 0) {
+      throw ConfigurationError("problem.distance = {}: WFG needs an even number", problem.distance);
+    }
+    return problem;
+  }
+};
+
+struct UfOptions {
+  Uf problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("number", problem.number, "1 to 10", {1.0, 10.0});
+    visit.option("variables", problem.variables, "number of variables", {5.0});
+  }
+  [[nodiscard]] Uf make() const { return problem; }
+};
+
+struct ReOptions {
+  Re problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("number", problem.number, "21, 24, 31, 33 or 37", {21.0, 37.0});
+  }
+  [[nodiscard]] Re make() const {
+    for (const std::int64_t known : {21, 24, 31, 33, 37}) {
+      if (problem.number == known) return problem;
+    }
+    throw ConfigurationError("problem.number = {}: there are RE21, RE24, RE31, RE33 and RE37",
+                             problem.number);
+  }
+};
+
 solve::MethodEntry population_method(const std::string& name, const std::string& help) {
   return {"pareto", name, help, [](state::OptionVisitor& visit) {
             pareto::AlgorithmOptions{}.describe(visit);
@@ -76,7 +118,11 @@ solve::MethodEntry population_method(const std::string& name, const std::string&
 
 std::vector<solve::ProblemEntry> pareto_problems() {
   return {entry<ZdtOptions>("zdt", "ZDT1, 2, 3, 4, 6: two objectives, exact fronts known"),
-          entry<DtlzOptions>("dtlz", "DTLZ1 to 7: any number of objectives")};
+          entry<DtlzOptions>("dtlz", "DTLZ1 to 7: any number of objectives"),
+          entry<WfgOptions>(
+              "wfg", "WFG1 to 9: any number of objectives, biased, deceptive, dependent variables"),
+          entry<UfOptions>("uf", "UF1 to 10 (CEC 2009): curved Pareto sets"),
+          entry<ReOptions>("re", "RE21, 24, 31, 33, 37: engineering design problems")};
 }
 
 std::vector<solve::MethodEntry> pareto_methods() {

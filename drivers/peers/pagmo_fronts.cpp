@@ -1,0 +1,228 @@
+// Population methods and hypervolumes next to pagmo's, in one run of one process.
+//   pagmo_fronts populations [seeds]    hypervolume over its limit, medians, Mann-Whitney
+//   pagmo_fronts hypervolume            seconds of the exact hypervolume
+#include <equipoise/parallel/random.hpp>
+#include <equipoise/pareto/hypervolume.hpp>
+#include <equipoise/pareto/islands.hpp>
+#include <equipoise/problems/pareto/dtlz.hpp>
+#include <equipoise/problems/pareto/zdt.hpp>
+
+#include <fmt/format.h>
+#include <pagmo/algorithm.hpp>
+#include <pagmo/algorithms/maco.hpp>
+#include <pagmo/algorithms/moead.hpp>
+#include <pagmo/algorithms/nsga2.hpp>
+#include <pagmo/algorithms/nspso.hpp>
+#include <pagmo/population.hpp>
+#include <pagmo/problem.hpp>
+#include <pagmo/problems/dtlz.hpp>
+#include <pagmo/problems/zdt.hpp>
+#include <pagmo/utils/hypervolume.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace equipoise;
+
+struct Case {
+  std::string name;
+  pagmo::problem peer;
+  std::vector<double> reference;
+  double limit;
+  std::size_t
+      members;  // pagmo's moead wants a lattice size in three objectives, its nsga2 a multiple of 4
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+/// Share of the limit that the final population reaches.
+double share(const std::vector<std::vector<double>>& values, const Case& c) {
+  pareto::PointSet set{{}, c.reference.size()};
+  for (const auto& v : values) set.push(v);
+  return pareto::hypervolume(set, c.reference) / c.limit;
+}
+
+template <class Peer>
+std::vector<double> run_peer(const Case& c, const Peer& make, unsigned seeds, std::size_t members) {
+  std::vector<double> shares;
+  for (unsigned seed = 1; seed <= seeds; ++seed) {
+    pagmo::population population(c.peer, members, seed);
+    const auto generations = static_cast<unsigned>(25000 / members - 1);
+    shares.push_back(
+        share(pagmo::algorithm(make(generations, seed)).evolve(population).get_f(), c));
+  }
+  return shares;
+}
+
+std::vector<double> run_ours(const Case& c, const pareto::ProblemView& problem,
+                             const std::string& method, unsigned seeds) {
+  std::vector<double> shares;
+  for (unsigned seed = 1; seed <= seeds; ++seed) {
+    pareto::IslandOptions options;
+    options.window = 1000000;
+    pareto::Islands islands(parallel::Comm(), problem, method, {}, options, seed);
+    while (!islands.report().finished) islands.step();
+    const auto front = islands.front();
+    std::vector<std::vector<double>> values;
+    for (std::size_t i = 0; i < front.size(); ++i) {
+      values.emplace_back(front.value(i).begin(), front.value(i).end());
+    }
+    shares.push_back(share(values, c));
+  }
+  return shares;
+}
+
+/// Probability, by the normal approximation, that two samples of one distribution differ as much
+/// (two-sided).
+double mann_whitney(const std::vector<double>& a, const std::vector<double>& b) {
+  double u = 0.0;
+  for (const double x : a) {
+    for (const double y : b) u += x > y ? 1.0 : (x == y ? 0.5 : 0.0);
+  }
+  const double m = static_cast<double>(a.size());
+  const double n = static_cast<double>(b.size());
+  const double z = (u - 0.5 * m * n) / std::sqrt(m * n * (m + n + 1.0) / 12.0);
+  return std::erfc(std::abs(z) / std::sqrt(2.0));
+}
+
+void compare(const Case& c, const pareto::ProblemView& problem, unsigned seeds) {
+  std::vector<std::pair<std::string, std::vector<double>>> peers;
+  peers.emplace_back(
+      "nsga2",
+      run_peer(
+          c, [](unsigned g, unsigned s) { return pagmo::nsga2(g, 0.9, 15.0, 0.033, 20.0, s); },
+          seeds, 100));
+  peers.emplace_back(
+      "nsga2 default",
+      run_peer(
+          c, [](unsigned g, unsigned s) { return pagmo::nsga2(g, 0.95, 10.0, 0.01, 50.0, s); },
+          seeds, 100));
+  peers.emplace_back("moead", run_peer(
+                                  c,
+                                  [](unsigned g, unsigned s) {
+                                    return pagmo::moead(g, "grid", "tchebycheff", 20, 1.0, 0.5,
+                                                        20.0, 0.9, 2, true, s);
+                                  },
+                                  seeds, c.members));
+  peers.emplace_back("moead bi", run_peer(
+                                     c,
+                                     [](unsigned g, unsigned s) {
+                                       return pagmo::moead(g, "grid", "bi", 20, 1.0, 0.5, 20.0, 0.9,
+                                                           2, true, s);
+                                     },
+                                     seeds, c.members));
+  peers.emplace_back("nspso", run_peer(
+                                  c,
+                                  [](unsigned g, unsigned s) {
+                                    return pagmo::nspso(g, 0.6, 2.0, 2.0, 1.0, 0.5, 2u,
+                                                        "crowding distance", false, s);
+                                  },
+                                  seeds, 100));
+  peers.emplace_back("maco", run_peer(
+                                 c,
+                                 [](unsigned g, unsigned s) {
+                                   return pagmo::maco(g, 63, 1.0, 1u, 7u, 10000u, 0.0, false, s);
+                                 },
+                                 seeds, 100));
+  std::size_t best = 0;
+  fmt::print("{:6}", c.name);
+  for (std::size_t i = 0; i < peers.size(); ++i) {
+    fmt::print(" {} {:.4f}", peers[i].first, median(peers[i].second));
+    if (median(peers[i].second) > median(peers[best].second)) best = i;
+  }
+  const auto nsga2 = run_ours(c, problem, "nsga2", seeds);
+  const auto ours = run_ours(c, problem, "hypervolume", seeds);
+  fmt::print(" | ours: nsga2 {:.4f} hypervolume {:.4f}, p against {} {:.2g}\n", median(nsga2),
+             median(ours), peers[best].first, mann_whitney(ours, peers[best].second));
+  std::fflush(stdout);
+}
+
+void populations(unsigned seeds) {
+  for (const unsigned number : {1U, 2U, 3U, 4U, 6U}) {
+    const problems::Zdt problem{number, 0};
+    const auto y = problem.yardstick();
+    compare({fmt::format("ZDT{}", number),
+             pagmo::problem(pagmo::zdt(number, static_cast<unsigned>(problem.dimension()))),
+             y.reference, y.limit, 100},
+            problem, seeds);
+  }
+  for (const unsigned number : {1U, 2U, 3U, 4U}) {
+    const problems::Dtlz problem{number, 3, 0};
+    const auto y = problem.yardstick();
+    compare(
+        {fmt::format("DTLZ{}", number),
+         pagmo::problem(pagmo::dtlz(number, static_cast<std::size_t>(problem.dimension()), 3, 100)),
+         y.reference, y.limit, 105},
+        problem, seeds);
+  }
+}
+
+template <class Work>
+double best_seconds(const Work& work) {
+  double best = INFINITY;
+  for (int repeat = 0; repeat < 5 && (repeat < 1 || best < 2.0); ++repeat) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    best = std::min(
+        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+void hypervolumes() {
+  struct Size {
+    std::size_t k, n;
+  };
+  for (const auto [k, n] : {Size{3, 10000}, Size{4, 1000}, Size{5, 1000}, Size{8, 400}}) {
+    for (const bool flipped : {false, true}) {
+      pareto::PointSet set{{}, k};
+      std::vector<std::vector<double>> rows;
+      for (std::size_t i = 0; i < n; ++i) {
+        const parallel::Draw draw(1, parallel::Purpose::problem, static_cast<std::int64_t>(i));
+        std::vector<double> p(k);
+        double square = 0.0;
+        for (std::size_t j = 0; j < k; ++j) {
+          p[j] = std::abs(draw.normal(j));
+          square += p[j] * p[j];
+        }
+        for (double& v : p) v = flipped ? 1.0 - v / std::sqrt(square) : v / std::sqrt(square);
+        set.push(p);
+        rows.push_back(p);
+      }
+      const std::vector<double> reference(k, 1.1);
+      double a = 0.0;
+      double b = 0.0;
+      const double ours = best_seconds([&] { a = pareto::hypervolume(set, reference); });
+      const double peer =
+          best_seconds([&] { b = pagmo::hypervolume(rows, true).compute(reference); });
+      fmt::print(
+          "d = {} n = {:5} {:16} {:10.3f} ms, pagmo {:10.3f} ms, ratio {:.3f}, difference {:.1e}\n",
+          k, n, flipped ? "one minus sphere" : "sphere", 1e3 * ours, 1e3 * peer, ours / peer,
+          std::abs(a - b) / a);
+      std::fflush(stdout);
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  MPI_Init(&argc, &argv);
+  const std::string what = argc > 1 ? argv[1] : "";
+  if (what == "populations")
+    populations(argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 11);
+  else if (what == "hypervolume")
+    hypervolumes();
+  else
+    fmt::print("usage: pagmo_fronts populations [seeds] | hypervolume\n");
+  MPI_Finalize();
+}
