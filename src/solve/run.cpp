@@ -1,0 +1,374 @@
+#include <equipoise/solve/run.hpp>
+
+#include <equipoise/parallel/session.hpp>
+#include <equipoise/solve/progress.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+namespace equipoise::solve {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::vector<std::int64_t> as_numbers(const parallel::Traffic& t) {
+  return {t.uplink_per_agent, t.downlink_per_agent, t.sent, t.received, t.header_sent, t.header_received,
+          t.rounds};
+}
+
+parallel::Traffic as_traffic(const std::vector<std::int64_t>& n) {
+  return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]};
+}
+
+/// What happened before this process took over: nothing, or what the checkpoint says.
+struct Before {
+  double seconds = 0.0;
+  std::vector<std::int64_t> traffic = std::vector<std::int64_t>(7, 0);
+  std::vector<std::int64_t> counters;
+};
+
+/// Everything of a run that a checkpoint holds besides the method: where it is and how it got there.
+class RunState : public state::Stateful {
+ public:
+  explicit RunState(Method& method) : method_(method) {}
+
+  void fields(state::FieldVisitor& visit) override {
+    visit.scalar("run/iteration", iteration);
+    visit.scalar("run/seconds", before.seconds);
+    visit.scalar("run/first_residual", first_residual);
+    visit.scalar("run/best_residual", best_residual);
+    visit.scalar("run/checks_since_best", checks_since_best);
+    visit.scalar("run/trace_stride", trace_stride);
+    visit.replicated("run/traffic", before.traffic);
+    visit.replicated("run/counters", before.counters);
+    trace.fields(visit);
+    method_.fields(visit);
+  }
+
+  std::int64_t iteration = 0;
+  double first_residual = Report::unknown;
+  double best_residual = std::numeric_limits<double>::infinity();
+  std::int64_t checks_since_best = 0;
+  std::int64_t trace_stride = 1;
+  Before before;
+  state::Table trace;
+
+ private:
+  Method& method_;
+};
+
+/// Columns of the trace that are equal on every rank by themselves.
+constexpr std::size_t iteration_column = 0, residual_column = 2, objective_column = 3;
+bool merged_over_ranks(std::size_t column) {
+  return column != iteration_column && column != residual_column && column != objective_column;
+}
+
+class Loop {
+ public:
+  Loop(const parallel::Comm& comm, Method& method, const StopOptions& stop, const SaveOptions& save,
+       const Saving& saving, const Watch& watch)
+      : comm_(comm), method_(method), stop_(stop), save_(save), saving_(saving), state_(method),
+        progress_(comm.rank() == 0, watch) {
+    if (!saving.directory.empty()) {
+      store_.emplace(comm, saving.directory, static_cast<int>(save.checkpoint_keep));
+    }
+  }
+
+  Summary run() {
+    begin();
+    std::optional<Stop> reason = decide(method_.report());
+    while (!reason) {
+      method_.step();
+      ++state_.iteration;
+      const Report report = method_.report();
+      if (report.fresh) account(report.residual);
+      record(report, false);
+      reason = decide(report);
+      if (!reason && state_.iteration >= next_control_) reason = control();
+      if (!reason && checkpoint_due()) save();
+    }
+    return finish(*reason);
+  }
+
+ private:
+  void begin() {
+    state_.trace.names = {"iteration",
+                          "seconds",
+                          "residual",
+                          "objective",
+                          "uplink_bytes_per_agent",
+                          "downlink_bytes_per_agent",
+                          "sent_bytes_max",
+                          "received_bytes_max",
+                          "header_bytes_max",
+                          "rounds"};
+    for (const auto& counter : method_.counters()) state_.trace.names.push_back("calls_" + counter.first);
+    state_.trace.columns.assign(state_.trace.names.size(), {});
+    state_.before.counters.assign(method_.counters().size(), 0);
+    if (saving_.resume) {
+      const auto loaded = store_.value().load(state_, saving_.identity);
+      for (const auto& warning : loaded.warnings) progress_.note("warning: " + warning);
+      progress_.note(fmt::format("resumed from {} at iteration {}", loaded.path, state_.iteration));
+      rows_merged_ = state_.trace.columns.front().size();
+    } else {
+      const Report report = method_.report();
+      if (std::isfinite(report.residual)) account(report.residual);
+      record(report, true);
+    }
+    for (const auto& [key, value] : method_.notes()) progress_.note(key + ": " + value);
+    next_control_ = state_.iteration + 1;
+    last_control_ = state_.iteration;
+    control_seconds_ = seconds();
+  }
+
+  [[nodiscard]] double seconds() const { return state_.before.seconds + seconds_since(start_); }
+
+  [[nodiscard]] parallel::Traffic traffic() const {
+    parallel::Traffic total = as_traffic(state_.before.traffic);
+    total += method_.traffic();
+    return total;
+  }
+
+  void account(double residual) {
+    if (!std::isfinite(state_.first_residual)) state_.first_residual = residual;
+    if (residual < state_.best_residual) {
+      state_.best_residual = residual;
+      state_.checks_since_best = 0;
+    } else {
+      ++state_.checks_since_best;
+    }
+  }
+
+  /// Stop rules that every rank decides alike, from equal values.
+  [[nodiscard]] std::optional<Stop> decide(const Report& report) const {
+    if (report.failed || std::isinf(report.residual)) return Stop::not_finite;
+    if (report.residual <= stop_.tolerance) return Stop::converged;
+    if (report.residual > stop_.divergence * std::max(state_.first_residual, 1e-300)) return Stop::diverged;
+    if (stop_.stall_checks > 0 && state_.checks_since_best >= stop_.stall_checks) return Stop::stalled;
+    if (report.finished) return std::isnan(report.residual) ? Stop::converged : Stop::stalled;
+    if (state_.iteration >= stop_.max_iterations) return Stop::iteration_limit;
+    return std::nullopt;
+  }
+
+  /// What only clocks, signals and this rank's counters know: agreed by one reduction.
+  std::optional<Stop> control() {
+    const double elapsed = seconds();
+    const auto done = static_cast<double>(std::max<std::int64_t>(1, state_.iteration - last_control_));
+    const double pace = std::max(1e-9, (elapsed - control_seconds_) / done);
+    const bool due = store_ && save_.checkpoint_every > 0.0 &&
+                     seconds_since(saved_at_) >= save_.checkpoint_every;
+    const parallel::Traffic bytes = traffic();
+    std::array<double, 5> word = {
+        parallel::stop_requested() ? 1.0 : 0.0,
+        stop_.max_seconds > 0.0 && elapsed >= stop_.max_seconds ? 1.0 : 0.0,
+        due ? 1.0 : 0.0,
+        -std::clamp(std::floor(0.02 / pace), 1.0, 1000.0),
+        static_cast<double>(std::max(bytes.sent, bytes.received)),
+    };
+    comm_.max(word);
+    control_seconds_ = elapsed;
+    last_control_ = state_.iteration;
+    next_control_ = state_.iteration + static_cast<std::int64_t>(-word[3]);
+    save_due_ = word[2] > 0.0;
+    if (word[0] > 0.0) return Stop::interrupted;
+    if (word[1] > 0.0) return Stop::time_limit;
+    if (stop_.max_bytes > 0.0 && word[4] >= stop_.max_bytes) return Stop::byte_limit;
+    progress_.update(state_.iteration, elapsed, method_.report(), bytes, stop_.tolerance);
+    return std::nullopt;
+  }
+
+  [[nodiscard]] bool checkpoint_due() const {
+    const bool by_count =
+        save_.checkpoint_iterations > 0 && state_.iteration % save_.checkpoint_iterations == 0;
+    return store_ && (save_due_ || by_count);
+  }
+
+  /// Appends a row of this rank's figures; thins the history so that it stays short on endless runs.
+  void record(const Report& report, bool always) {
+    if (!always && (!report.fresh || state_.iteration % state_.trace_stride != 0)) return;
+    auto& columns = state_.trace.columns;
+    const auto iteration = static_cast<double>(state_.iteration);
+    if (!columns[0].empty() && columns[0].back() == iteration) return;
+    const parallel::Traffic t = traffic();
+    std::vector<double> row = {iteration, seconds(), report.residual, report.objective};
+    for (const std::int64_t n :
+         {t.uplink_per_agent, t.downlink_per_agent, t.sent, t.received, t.header_sent + t.header_received,
+          t.rounds}) {
+      row.push_back(static_cast<double>(n));
+    }
+    const Counters counters = method_.counters();
+    for (std::size_t i = 0; i < counters.size(); ++i) {
+      row.push_back(static_cast<double>(counters[i].second + state_.before.counters[i]));
+    }
+    for (std::size_t i = 0; i < row.size(); ++i) columns[i].push_back(row[i]);
+    if (std::ssize(columns[0]) >= 2 * save_.trace_rows) thin();
+  }
+
+  void thin() {
+    state_.trace_stride *= 2;
+    auto& columns = state_.trace.columns;
+    std::size_t kept = 0;
+    std::size_t merged = 0;
+    for (std::size_t i = 0; i < columns[0].size(); ++i) {
+      if (static_cast<std::int64_t>(columns[0][i]) % state_.trace_stride != 0) continue;
+      for (auto& column : columns) column[kept] = column[i];
+      ++kept;
+      if (i < rows_merged_) merged = kept;
+    }
+    for (auto& column : columns) column.resize(kept);
+    rows_merged_ = merged;
+  }
+
+  /// Replaces the rows added since the last call by figures equal on every rank: the largest over ranks.
+  void merge_trace() {
+    auto& columns = state_.trace.columns;
+    const auto first = static_cast<std::ptrdiff_t>(rows_merged_);
+    std::vector<double> packed;
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+      if (merged_over_ranks(c)) packed.insert(packed.end(), columns[c].begin() + first, columns[c].end());
+    }
+    if (!packed.empty()) comm_.max(packed);
+    auto from = packed.begin();
+    const auto rows = std::ssize(columns[0]) - first;
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+      if (!merged_over_ranks(c)) continue;
+      std::copy_n(from, rows, columns[c].begin() + first);
+      from += rows;
+    }
+    rows_merged_ = columns[0].size();
+  }
+
+  [[nodiscard]] std::vector<std::int64_t> total_traffic() const {
+    std::vector<std::int64_t> numbers = as_numbers(traffic());
+    for (auto& n : numbers) n = comm_.max(n);
+    return numbers;
+  }
+  [[nodiscard]] std::vector<std::int64_t> total_counters() const {
+    std::vector<std::int64_t> numbers;
+    const Counters counters = method_.counters();
+    for (std::size_t i = 0; i < counters.size(); ++i) {
+      numbers.push_back(comm_.sum(counters[i].second) + state_.before.counters[i]);
+    }
+    return numbers;
+  }
+
+  /// The checkpoint holds totals; this process goes on counting on top of what it started from.
+  void save() {
+    save_due_ = false;
+    merge_trace();
+    const Before own = state_.before;
+    state_.before = {comm_.max(seconds()), total_traffic(), total_counters()};
+    try {
+      last_checkpoint_ = store_->save(state_, saving_.identity, saving_.config_toml);
+    } catch (...) {
+      state_.before = own;
+      throw;
+    }
+    state_.before = own;
+    saved_at_ = Clock::now();
+  }
+
+  Summary finish(Stop reason) {
+    progress_.end();
+    const Report report = method_.report();
+    record(report, true);
+    if (store_ && reason != Stop::diverged && reason != Stop::not_finite) save();
+    merge_trace();
+    Summary summary;
+    summary.stop = reason;
+    summary.iterations = state_.iteration;
+    summary.residual = report.residual;
+    summary.objective = report.objective;
+    summary.seconds = comm_.max(seconds());
+    summary.traffic = as_traffic(total_traffic());
+    summary.counters = method_.counters();
+    const auto totals = total_counters();
+    for (std::size_t i = 0; i < totals.size(); ++i) summary.counters[i].second = totals[i];
+    summary.trace = state_.trace;
+    summary.checkpoint = last_checkpoint_;
+    summary.message = report.message;
+    return summary;
+  }
+
+  const parallel::Comm& comm_;
+  Method& method_;
+  const StopOptions& stop_;
+  const SaveOptions& save_;
+  const Saving& saving_;
+  RunState state_;
+  Progress progress_;
+  std::optional<state::CheckpointStore> store_;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point saved_at_ = Clock::now();
+  double control_seconds_ = 0.0;
+  std::int64_t next_control_ = 0;
+  std::int64_t last_control_ = 0;
+  bool save_due_ = false;
+  std::size_t rows_merged_ = 0;
+  std::string last_checkpoint_;
+};
+
+}  // namespace
+
+std::string name(Stop stop) {
+  switch (stop) {
+    case Stop::converged: return "converged";
+    case Stop::iteration_limit: return "iteration_limit";
+    case Stop::time_limit: return "time_limit";
+    case Stop::byte_limit: return "byte_limit";
+    case Stop::stalled: return "stalled";
+    case Stop::diverged: return "diverged";
+    case Stop::not_finite: return "not_finite";
+    case Stop::interrupted: return "interrupted";
+  }
+  return "unknown";
+}
+
+void StopOptions::describe(state::OptionVisitor& visit) {
+  visit.option("tolerance", tolerance, "stop when the measure (stop.measure) is at or below this",
+               state::positive);
+  visit.option("max_iterations", max_iterations, "stop after this many iterations", state::non_negative);
+  visit.option("max_seconds", max_seconds, "stop after this many seconds, with a checkpoint; 0 for no limit",
+               state::non_negative);
+  visit.option("max_bytes", max_bytes, "stop when a rank has sent or received this many bytes; 0 for no limit",
+               state::non_negative);
+  visit.option("stall_checks", stall_checks,
+               "stop when this many evaluations of the measure brought no new best; 0 for never",
+               state::non_negative);
+  visit.option("divergence", divergence, "stop when the measure exceeds its first value by this factor",
+               state::at_least_one);
+}
+
+void SaveOptions::describe(state::OptionVisitor& visit) {
+  visit.option("checkpoint_every", checkpoint_every,
+               "seconds between checkpoints (with --checkpoint DIR); 0 for none on time", state::non_negative);
+  visit.option("checkpoint_iterations", checkpoint_iterations,
+               "iterations between checkpoints; 0 for none by count", state::non_negative);
+  visit.option("checkpoint_keep", checkpoint_keep, "how many checkpoints are kept", state::at_least_one);
+  visit.option("trace_rows", trace_rows, "about how many rows of history are kept", state::at_least_one);
+}
+
+Exit Summary::exit_code() const {
+  switch (stop) {
+    case Stop::converged: return Exit::ok;
+    case Stop::diverged:
+    case Stop::not_finite: return Exit::diverged;
+    case Stop::interrupted:
+    case Stop::time_limit: return checkpoint.empty() ? Exit::limit : Exit::requeue;
+    default: return Exit::limit;
+  }
+}
+
+Summary run(const parallel::Comm& comm, Method& method, const StopOptions& stop, const SaveOptions& save,
+            const Saving& saving, const Watch& watch) {
+  return Loop(comm, method, stop, save, saving, watch).run();
+}
+
+}  // namespace equipoise::solve
