@@ -41,6 +41,7 @@ struct Constants {
 /// - `int64 samples(agent)` and `void apply_batch(agent, z, span<const int64> batch, out)`: F_m as a mean of
 ///   parts and the mean over a batch of them (full batch = apply).
 /// - for people: `Facts facts()`, and `string fingerprint()`, equal on every rank.
+/// - `bool symmetric()`: F is the gradient of a convex function (its Jacobian is symmetric).
 /// - `Facts check(span<const double> z)`: assumptions verified at a point, for the log (e.g. concavity).
 template <class P>
 concept AgentProblem = requires(const P& p, std::int64_t agent, std::span<const double> z,
@@ -91,6 +92,7 @@ class ProblemView {
     Facts (*facts)(const void*);
     std::string (*fingerprint)(const void*);
     Facts (*check)(const void*, std::span<const double>);
+    bool (*symmetric)(const void*);
   };
 
   template <class P>
@@ -100,6 +102,7 @@ class ProblemView {
   [[nodiscard]] bool partitioned() const { return table_->apply_partitioned != nullptr; }
   [[nodiscard]] bool constrained() const { return table_->prox != nullptr; }
   [[nodiscard]] bool has_surrogate() const { return table_->surrogate != nullptr; }
+  [[nodiscard]] bool symmetric() const { return table_->symmetric && table_->symmetric(self_); }
   [[nodiscard]] bool finite_sum() const { return table_->apply_batch != nullptr; }
 
   [[nodiscard]] std::int64_t dimension() const { return table_->dimension(self_); }
@@ -214,6 +217,9 @@ constexpr ProblemView::Table ProblemView::make_table() {
   }
   if constexpr (requires(const P& p) { p.fingerprint(); }) {
     t.fingerprint = [](const void* s) -> std::string { return as<P>(s).fingerprint(); };
+  }
+  if constexpr (requires(const P& p) { p.symmetric(); }) {
+    t.symmetric = [](const void* s) -> bool { return as(s).symmetric(); };
   }
   if constexpr (requires(const P& p, In z) { p.check(z); }) {
     t.check = [](const void* s, In z) -> Facts { return as<P>(s).check(z); };

@@ -1,0 +1,118 @@
+#include "base.hpp"
+
+#include <equipoise/linalg/kernels.hpp>
+#include <equipoise/parallel/random.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace equipoise::vi {
+
+StepRule StepRule::parse(const std::string& text) {
+  if (text == "auto") return {Kind::automatic, 0.0};
+  if (text == "theory") return {Kind::theory, 0.0};
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0.0) || std::isinf(value)) {
+    throw ConfigurationError("method.step = {}: give auto, theory, or a positive number", text);
+  }
+  return {Kind::number, value};
+}
+
+Measure::Measure(Evaluation& evaluation, const std::string& name)
+    : evaluation_(evaluation), distance_(name == "distance") {
+  if (!distance_) return;
+  solution_.resize(evaluation.size());
+  if (!evaluation.problem().solution(evaluation.owned(), solution_)) {
+    throw ConfigurationError(
+        "stop.measure = distance needs a problem whose solution is known; use stop.measure = residual");
+  }
+  reference_ = evaluation.norm(solution_);
+}
+
+double Measure::at(std::span<const double> z, std::span<const double> operator_value,
+                   std::span<double> scratch) {
+  if (distance_) {
+    const double error = evaluation_.distance(z, solution_, scratch);
+    const double relative = reference_ > 0.0 ? error / reference_ : error;
+    return relative * relative;
+  }
+  const double residual = evaluation_.natural_residual(z, operator_value, scratch);
+  if (reference_ == 0.0) reference_ = residual;
+  return reference_ > 0.0 ? residual / reference_ : residual;
+}
+
+void Base::assess(std::span<const double> z, std::span<const double> operator_value,
+                  std::span<double> scratch) {
+  report_.residual = measure_.at(z, operator_value, scratch);
+  report_.fresh = true;
+  if (!std::isfinite(report_.residual)) {
+    report_.failed = true;
+    report_.message = "the measure is not a finite number; a smaller method.step may help";
+  }
+}
+
+namespace {
+
+/// v := a unit vector of random normals, equal on every rank.
+void random_direction(Evaluation& f, std::span<double> v) {
+  const parallel::Draw draw(f.setting().seed, parallel::Purpose::probe, 0);
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    v[i] = draw.normal(static_cast<std::uint64_t>(f.owned().begin) + i);
+  }
+  const double length = f.norm(v);
+  for (double& x : v) x /= length;
+}
+
+/// Largest ratio norm(F(z + t v) - F(z)) / t over power iterations v := J v / norm(J v).
+template <class Apply>
+double power_iteration(Evaluation& f, std::span<const double> z, int rounds, Apply apply) {
+  std::vector<double> v(f.size());
+  std::vector<double> moved(f.size());
+  std::vector<double> at_z(f.size());
+  std::vector<double> value(f.size());
+  random_direction(f, v);
+  apply(z, std::span<double>(at_z));
+  const double t = 1e-3 * std::max(1.0, f.norm(z));
+  double largest = 0.0;
+  for (int k = 0; k < rounds; ++k) {
+    linalg::add_scaled(z, t, v, moved);
+    apply(moved, std::span<double>(value));
+    linalg::add_scaled(value, -1.0, at_z, v);
+    const double ratio = f.norm(v) / t;
+    if (!(ratio > 0.0)) break;
+    largest = std::max(largest, ratio);
+    for (double& x : v) x /= ratio * t;
+  }
+  return largest;
+}
+
+}  // namespace
+
+double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z) {
+  const Constants known = f.problem().constants();
+  if (known.lipschitz_rms > 0.0) return known.lipschitz_rms;
+  std::vector<double> by_agent(static_cast<std::size_t>(f.hosted().size()));
+  for (std::size_t a = 0; a < by_agent.size(); ++a) {
+    by_agent[a] = power_iteration(f, z, 10, [&](std::span<const double> at, std::span<double> out) {
+      f.problem().apply(f.hosted().begin + static_cast<std::int64_t>(a), at, out);
+    });
+  }
+  const std::vector<double> all = f.gather(by_agent);
+  double sum = 0.0;
+  for (std::size_t m = 0; m < all.size(); ++m) {
+    sum += f.problem().weight(static_cast<std::int64_t>(m)) * all[m] * all[m];
+  }
+  return std::sqrt(sum);
+}
+
+double estimate_lipschitz(Evaluation& f, std::span<const double> z, int rounds) {
+  const Constants known = f.problem().constants();
+  if (known.lipschitz > 0.0) return known.lipschitz;
+  return 1.1 * power_iteration(f, z, rounds, [&](std::span<const double> at, std::span<double> out) {
+           f.full(at, out);
+         });
+}
+
+}  // namespace equipoise::vi

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <equipoise/parallel/error.hpp>
+#include <equipoise/vi/evaluation.hpp>
+#include <equipoise/vi/methods.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace equipoise::vi {
+
+/// `method.step`: chosen and adapted by the method, the theory's, or a number.
+struct StepRule {
+  enum class Kind { automatic, theory, number };
+  Kind kind = Kind::automatic;
+  double value = 0.0;
+  /// Throws ConfigurationError for anything but auto, theory or a positive number.
+  static StepRule parse(const std::string& text);
+  [[nodiscard]] bool automatic() const { return kind == Kind::automatic; }
+};
+
+/// What the tolerance is compared with (`stop.measure`): the natural residual relative to the start, or the
+/// squared relative distance to the known solution.
+class Measure {
+ public:
+  Measure(Evaluation& evaluation, const std::string& name);
+  [[nodiscard]] bool needs_operator() const { return !distance_; }
+  /// The measure at z, given F(z) (not read for the distance). The first residual becomes the reference.
+  double at(std::span<const double> z, std::span<const double> operator_value, std::span<double> scratch);
+  void fields(state::FieldVisitor& visit) { visit.scalar("measure/reference", reference_); }
+
+ private:
+  Evaluation& evaluation_;
+  bool distance_;
+  double reference_ = 0.0;
+  std::vector<double> solution_;
+};
+
+/// What every method of the family has: the evaluation, the measure, the report, the iteration number.
+class Base : public solve::Method {
+ public:
+  Base(const Setting& setting, const ProblemView& problem, const Compression& compression)
+      : f_(setting, problem, compression), measure_(f_, setting.measure) {}
+
+  [[nodiscard]] solve::Report report() const override { return report_; }
+  [[nodiscard]] parallel::Traffic traffic() const override { return f_.traffic(); }
+  [[nodiscard]] solve::Counters counters() const override { return f_.counters(); }
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override { return notes_; }
+
+ protected:
+  void base_fields(state::FieldVisitor& visit) {
+    visit.scalar("iteration", iteration_);
+    visit.scalar("report/residual", report_.residual);
+    measure_.fields(visit);
+    if (!f_.problem().partitioned()) f_.mean().fields(visit);
+  }
+  /// Evaluates the measure and marks the report as fresh; a NaN fails the run.
+  void assess(std::span<const double> z, std::span<const double> operator_value, std::span<double> scratch);
+  std::vector<double> vector() const { return std::vector<double>(f_.size(), 0.0); }
+  std::vector<double> start() const {
+    auto z = vector();
+    f_.problem().start(f_.owned(), z);
+    return z;
+  }
+
+  Evaluation f_;
+  Measure measure_;
+  solve::Report report_;
+  std::int64_t iteration_ = 0;
+  std::vector<std::pair<std::string, std::string>> notes_;
+};
+
+/// Estimates where the problem does not know its constants, by power iteration on differences of F.
+struct Estimates {
+  double lipschitz = 0.0;      ///< L of F
+  double lipschitz_rms = 0.0;  ///< sqrt(sum_m w_m L_m^2)
+};
+/// L_m of every agent from local operator calls alone; one allgatherv of a number per agent. **Collective.**
+double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z);
+/// L of F, `rounds` uncompressed means. **Collective.**
+double estimate_lipschitz(Evaluation& f, std::span<const double> z, int rounds);
+
+MethodSpec extragradient_spec();
+MethodSpec compressed_extragradient_spec();
+MethodSpec masha1_spec();
+MethodSpec masha2_spec();
+MethodSpec accelerated_gradient_spec();
+
+}  // namespace equipoise::vi

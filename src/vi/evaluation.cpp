@@ -1,0 +1,186 @@
+#include <equipoise/vi/evaluation.hpp>
+
+#include <equipoise/linalg/kernels.hpp>
+#include <equipoise/parallel/agree.hpp>
+#include <equipoise/partition/distributed_vector.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace equipoise::vi {
+namespace {
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+compress::MeanSetting mean_setting(const Setting& setting, const ProblemView& problem,
+                                   const Compression& compression) {
+  compress::MeanSetting mean;
+  mean.dimension = problem.dimension();
+  for (std::int64_t m = 0; m < problem.agents(); ++m) mean.weights.push_back(problem.weight(m));
+  mean.codec = compression.codec;
+  mean.server_codec = compression.server_codec;
+  mean.collective = compression.collective;
+  mean.error_feedback = compression.error_feedback;
+  mean.chunks = setting.chunks;
+  mean.fast = setting.fast;
+  mean.seed = setting.seed;
+  return mean;
+}
+
+}  // namespace
+
+Evaluation::Evaluation(Setting setting, ProblemView problem, const Compression& compression)
+    : setting_(std::move(setting)), problem_(problem) {
+  const int ranks = setting_.comm.size();
+  const int rank = setting_.comm.rank();
+  if (problem_.partitioned()) {
+    if (compression.codec != "identity" || compression.server_codec != "identity") {
+      throw ConfigurationError(
+          "codecs compress a mean over agents, but this problem's vector is partitioned over ranks and has "
+          "none; leave method.codec and method.server_codec out");
+    }
+    owned_ = problem_.layout().owned(rank);
+    agents_ = partition::Partition::uniform(1, ranks);
+    halo_.emplace(setting_.comm, problem_.layout().coordinates(), problem_.ghosts(rank));
+  } else {
+    owned_ = {0, problem_.dimension()};
+    agents_ = partition::Partition::uniform(problem_.agents(), ranks);
+    hosted_ = agents_.range(rank);
+    mean_.emplace(setting_.comm, agents_, mean_setting(setting_, problem_, compression));
+  }
+}
+
+std::size_t Evaluation::rows_size() const { return at(hosted_.size() * problem_.dimension()); }
+
+void Evaluation::agents(std::span<const double> z, std::span<double> rows) {
+  const std::size_t d = z.size();
+  for (std::int64_t m = hosted_.begin; m < hosted_.end; ++m) {
+    const auto row = rows.subspan(at(m - hosted_.begin) * d, d);
+    try {
+      problem_.apply(m, z, row);
+      ++operator_calls_;
+    } catch (...) {
+      failure_ = std::current_exception();
+      failed_agent_ = m;
+      std::fill(row.begin(), row.end(), std::numeric_limits<double>::quiet_NaN());
+    }
+  }
+}
+
+void Evaluation::average(std::span<const double> rows, std::span<double> out) {
+  mean_->dense(rows, out);
+  check_finite(rows, out);
+}
+
+void Evaluation::compressed(std::int64_t iteration, std::span<const double> rows, std::span<double> out) {
+  (*mean_)(iteration, rows, out);
+  check_finite(rows, out);
+}
+
+void Evaluation::full(std::span<const double> z, std::span<double> out) {
+  if (!halo_) {
+    rows_.resize(rows_size());
+    agents(z, rows_);
+    average(rows_, out);
+    return;
+  }
+  const auto ghosts = halo_->exchange(z);
+  halo_traffic_.rounds += 1;
+  try {
+    problem_.apply_partitioned(owned_, z, ghosts, out);
+    ++operator_calls_;
+  } catch (...) {
+    failure_ = std::current_exception();
+    std::fill(out.begin(), out.end(), std::numeric_limits<double>::quiet_NaN());
+  }
+}
+
+void Evaluation::check_finite(std::span<const double> rows, std::span<const double> out) {
+  if (linalg::all_finite(out)) return;  // the mean is equal on every rank, and so is this decision
+  parallel::agree(setting_.comm, [&] {
+    if (failure_) {
+      try {
+        std::rethrow_exception(std::exchange(failure_, nullptr));
+      } catch (const std::exception& error) {
+        throw Error(Exit::defect, fmt::format("the operator of agent {} failed: {}", failed_agent_, error.what()));
+      }
+    }
+    const std::size_t d = out.size();
+    for (std::int64_t m = hosted_.begin; m < hosted_.end; ++m) {
+      const auto row = rows.subspan(at(m - hosted_.begin) * d, d);
+      if (linalg::all_finite(row)) continue;
+      const auto bad = std::find_if(row.begin(), row.end(), [](double v) { return !std::isfinite(v); });
+      throw NotFiniteError("agent {} contributed {} at coordinate {}; a smaller method.step or better scaled "
+                           "data may help",
+                           m, *bad, bad - row.begin());
+    }
+  });
+  throw NotFiniteError("the mean over agents left the finite numbers; a smaller method.step may help");
+}
+
+double Evaluation::dot(std::span<const double> a, std::span<const double> b) const {
+  return halo_ ? partition::dot(setting_.comm, problem_.layout(), a, b) : linalg::dot(a, b);
+}
+
+double Evaluation::norm(std::span<const double> a) const { return std::sqrt(dot(a, a)); }
+
+double Evaluation::distance(std::span<const double> a, std::span<const double> b,
+                            std::span<double> scratch) const {
+  if (!halo_) return std::sqrt(linalg::squared_distance(a, b));
+  linalg::add_scaled(a, -1.0, b, scratch);
+  return norm(scratch);
+}
+
+void Evaluation::prox(double step, std::span<double> z) {
+  if (!problem_.constrained()) return;
+  problem_.prox(step, owned_, z);
+  ++prox_calls_;
+}
+
+double Evaluation::natural_residual(std::span<const double> z, std::span<const double> operator_value,
+                                    std::span<double> scratch) {
+  if (!problem_.constrained()) return norm(operator_value);
+  linalg::add_scaled(z, -1.0, operator_value, scratch);
+  prox(1.0, scratch);
+  linalg::add_scaled(z, -1.0, scratch, scratch);
+  return norm(scratch);
+}
+
+std::vector<double> Evaluation::gather(std::span<const double> by_hosted_agent) const {
+  std::vector<int> counts;
+  std::vector<int> offsets;
+  for (int r = 0; r < agents_.parts(); ++r) {
+    counts.push_back(static_cast<int>(agents_.range(r).size()));
+    offsets.push_back(static_cast<int>(agents_.range(r).begin));
+  }
+  std::vector<double> all(at(agents_.size()));
+  MPI_Allgatherv(by_hosted_agent.data(), static_cast<int>(by_hosted_agent.size()), MPI_DOUBLE, all.data(),
+                 counts.data(), offsets.data(), MPI_DOUBLE, setting_.comm.handle());
+  return all;
+}
+
+void Evaluation::visit(state::FieldVisitor& visitor, std::string_view name, std::vector<double>& z) const {
+  if (halo_) {
+    visitor.partitioned(name, problem_.layout().coordinates(), setting_.comm.rank(), 1, z);
+  } else {
+    visitor.replicated(name, z);
+  }
+}
+
+void Evaluation::visit_rows(state::FieldVisitor& visitor, std::string_view name,
+                            std::vector<double>& rows) const {
+  visitor.partitioned(name, agents_, setting_.comm.rank(), problem_.dimension(), rows);
+}
+
+parallel::Traffic Evaluation::traffic() const {
+  parallel::Traffic total = mean_ ? mean_->traffic() : halo_->traffic();
+  total.rounds += halo_traffic_.rounds;
+  return total;
+}
+
+solve::Counters Evaluation::counters() const {
+  return {{"operator", operator_calls_}, {"prox", prox_calls_}};
+}
+
+}  // namespace equipoise::vi

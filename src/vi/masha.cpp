@@ -1,0 +1,263 @@
+#include <equipoise/linalg/kernels.hpp>
+#include <equipoise/parallel/random.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base.hpp"
+
+namespace equipoise::vi {
+namespace {
+
+struct MashaOptions {
+  std::string step = "auto";
+  double snapshot_probability = 0.0;
+  Compression compression;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("step", step, "auto (adapted at snapshots), theory, or a number");
+    visit.option("p", snapshot_probability, "probability of an uncompressed snapshot; 0 takes max(1/beta, 1/d)",
+                 {0.0, 1.0});
+    visit.option("codec", compression.codec, "codec from agents to owners (see: equipoise list compressors)");
+    visit.option("server_codec", compression.server_codec, "codec from owners to all");
+    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+  }
+};
+
+/// MASHA1 (unbiased codecs) and MASHA2 (contractive codecs with error feedback): Beznosikov et al., Distributed methods
+/// with compressed communication for solving variational inequalities (2021), algorithms 1 and 2.
+///
+///     a  = (1-p) z + p w,   zh = prox(a - g F(w))                      no communication
+///     G  = compressed mean of F_m(zh) - F_m(w)                          differences vanish at the solution
+///     z+ = prox(a - g (F(w) + G))                                       MASHA2: z+ = zh - mean of C(g D_m + e_m)
+///     w+ = z+ with probability p (all agents send F_m(w+) uncompressed), else w
+///
+/// F(w) is exact at a snapshot, so the residual is known there; automatic steps are adapted there as well: back to
+/// the best snapshot with half the step when the residual doubled, a fifth more after ten falls in a row.
+/// Vectors on each rank: z, w, F(w), zh, G, the best w, and two per hosted agent (MASHA2: three, and a share).
+class Masha final : public Base {
+ public:
+  Masha(const Setting& setting, const ProblemView& problem, const MashaOptions& options, bool contractive)
+      : Base(setting, problem, with_feedback(options.compression, contractive)), contractive_(contractive),
+        rule_(StepRule::parse(options.step)), p_(options.snapshot_probability), z_(start()), w_(z_),
+        at_w_(vector()), half_(vector()), change_(vector()), rows_at_w_(f_.rows_size()),
+        rows_(f_.rows_size()) {
+    check_codecs(options.compression);
+    if (p_ == 0.0) p_ = default_probability();
+    f_.agents(w_, rows_at_w_);
+    f_.average(rows_at_w_, at_w_);
+    assess(w_, at_w_, half_);
+    best_residual_ = report_.residual;
+    first_step();
+    if (adaptive()) best_ = w_;
+  }
+
+  void step() override {
+    report_.fresh = false;
+    move_to(half_, {});
+    f_.agents(half_, rows_);
+    const double factor = contractive_ ? step_ : 1.0;
+    const std::size_t n = rows_.size();
+    for (std::size_t i = 0; i < n; ++i) rows_[i] = factor * (rows_[i] - rows_at_w_[i]);
+    f_.compressed(iteration_, rows_, change_);
+    if (contractive_) {
+      linalg::add_scaled(half_, -1.0, change_, z_);
+    } else {
+      move_to(z_, change_);
+    }
+    const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);
+    ++iteration_;
+    if (!measure_.needs_operator()) assess(z_, at_w_, half_);
+    if (coin.uniform(0) < p_) snapshot();
+  }
+
+  void fields(state::FieldVisitor& visit) override {
+    base_fields(visit);
+    visit.scalar("step", step_);
+    visit.scalar("step_cap", step_cap_);
+    visit.scalar("falls", falls_);
+    visit.scalar("best_residual", best_residual_);
+    visit.scalar("last_residual", last_residual_);
+    f_.visit(visit, "z", z_);
+    f_.visit(visit, "w", w_);
+    f_.visit(visit, "operator_at_w", at_w_);
+    f_.visit_rows(visit, "agents_at_w", rows_at_w_);
+    if (adaptive()) f_.visit(visit, "best", best_);
+  }
+  void solution(state::FieldVisitor& visit) override {
+    f_.visit(visit, "z", measure_.needs_operator() ? w_ : z_);
+  }
+
+ private:
+  static Compression with_feedback(Compression compression, bool contractive) {
+    compression.error_feedback = contractive;
+    return compression;
+  }
+  [[nodiscard]] bool adaptive() const { return rule_.automatic(); }
+
+  void check_codecs(const Compression& compression) const {
+    const auto check = [&](const compress::Descriptor& codec, const std::string& key, const std::string& text) {
+      if (!contractive_ && codec.needs_error_feedback) {
+        throw ConfigurationError(
+            "{} = {} is biased, and masha1 needs an unbiased codec; use masha2, or one of randk, permk, natural, "
+            "qsgd",
+            key, text);
+      }
+    };
+    check(f_.mean().device(), "method.codec", compression.codec);
+    check(f_.mean().server(), "method.server_codec", compression.server_codec);
+  }
+
+  /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages (section 6.1 of the paper's analysis).
+  [[nodiscard]] double default_probability() const {
+    const double beta = f_.mean().device().beta;
+    const double d = static_cast<double>(f_.problem().dimension());
+    return std::clamp(std::max(1.0 / beta, 1.0 / d), 0.0, 1.0);
+  }
+
+  /// The constant C of E norm(G)^2 <= C^2 norm(zh - w)^2.
+  [[nodiscard]] double second_moment(double lipschitz, double lipschitz_rms) const {
+    const compress::Descriptor device = f_.mean().device();
+    const compress::Descriptor server = f_.mean().server();
+    const double q_server = std::isfinite(server.q) ? server.q : 1.0;
+    const double q = std::isfinite(device.q) ? device.q : 1.0;
+    const auto agents = static_cast<double>(f_.problem().agents());
+    if (device.collection_a == 1.0 && device.collection_b == 1.0) {
+      // PermK: exact for equal agents, so L governs where they are alike and half of the mean square where not.
+      const double c = adaptive() ? std::max(lipschitz, 0.5 * lipschitz_rms) : lipschitz_rms;
+      return std::sqrt(q_server) * c;
+    }
+    return std::sqrt(q_server * ((q - 1.0) / agents * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
+  }
+
+  void first_step() {
+    if (rule_.kind == StepRule::Kind::number) {
+      step_ = rule_.value;
+    } else {
+      const double rms = estimate_lipschitz_rms(f_, z_);
+      const double lipschitz = std::min(rms, estimate_lipschitz(f_, z_, adaptive() ? 8 : 30));
+      if (contractive_) {
+        const double delta = f_.mean().device().delta;
+        const double scale = std::isfinite(delta) ? delta : 1.0 / p_;
+        step_ = (adaptive() ? 4.0 : 1.0) * std::sqrt(p_) / (scale * rms);
+      } else {
+        step_ = (adaptive() ? 1.0 : 0.5) * std::sqrt(p_) / second_moment(lipschitz, rms);
+      }
+      notes_.emplace_back("step", fmt::format("{:.4g}{}, p = {:.4g}, L = {:.4g}, rms of the agents' L = {:.4g}",
+                                              step_, adaptive() ? " at the start, adapted at snapshots" : "",
+                                              p_, lipschitz, rms));
+    }
+    step_cap_ = 4.0 * step_;
+  }
+
+  /// out = prox((1-p) z + p w - step (F(w) + change)).
+  void move_to(std::span<double> out, std::span<const double> change) {
+    const std::size_t n = out.size();
+    const double keep = 1.0 - p_;
+    if (change.empty()) {
+      for (std::size_t i = 0; i < n; ++i) out[i] = keep * z_[i] + p_ * w_[i] - step_ * at_w_[i];
+    } else {
+      for (std::size_t i = 0; i < n; ++i) {
+        out[i] = keep * z_[i] + p_ * w_[i] - step_ * (at_w_[i] + change[i]);
+      }
+    }
+    f_.prox(step_, out);
+  }
+
+  void snapshot() {
+    w_ = z_;
+    f_.agents(w_, rows_at_w_);
+    f_.average(rows_at_w_, at_w_);
+    const double before = report_.residual;
+    const double residual = f_.natural_residual(w_, at_w_, half_);
+    if (measure_.needs_operator()) assess(w_, at_w_, half_);
+    (void)before;
+    if (adaptive()) adapt(residual);
+  }
+
+  void adapt(double residual) {
+    if (!(residual <= 2.0 * best_residual_) && best_residual_ > 0.0 && last_residual_ > 0.0) {
+      go_back();
+      return;
+    }
+    falls_ = residual < last_residual_ ? falls_ + 1 : 0;
+    last_residual_ = residual;
+    if (residual < best_residual_ || last_residual_ == 0.0) {
+      best_residual_ = residual;
+      best_ = w_;
+    }
+    if (falls_ >= 10) {
+      change_step(std::min(1.2 * step_, step_cap_));
+      falls_ = 0;
+    }
+  }
+
+  /// The residual doubled: the step was too long. Start again from the best snapshot with half of it.
+  void go_back() {
+    w_ = best_;
+    z_ = best_;
+    f_.agents(w_, rows_at_w_);
+    f_.average(rows_at_w_, at_w_);
+    f_.mean().reset();
+    step_ *= 0.5;
+    step_cap_ = std::max(0.8 * step_cap_, step_);
+    falls_ = 0;
+    if (measure_.needs_operator()) {
+      report_.failed = false;
+      assess(w_, at_w_, half_);
+    }
+  }
+
+  void change_step(double step) {
+    f_.mean().rescale(step / step_);
+    step_ = step;
+  }
+
+  bool contractive_;
+  StepRule rule_;
+  double p_;
+  double step_ = 0.0;
+  double step_cap_ = 0.0;
+  std::int64_t falls_ = 0;
+  double best_residual_ = 0.0;
+  double last_residual_ = 0.0;
+  std::vector<double> z_, w_, at_w_, half_, change_, rows_at_w_, rows_, best_;
+};
+
+std::string refuse(const ProblemView& problem, bool contractive) {
+  const std::string name = contractive ? "masha2" : "masha1";
+  if (problem.partitioned()) {
+    return name + " compresses a mean over agents, but this problem's vector is partitioned over ranks; use "
+                  "extragradient";
+  }
+  if (contractive && problem.constrained()) {
+    return "masha2 needs Z = R^d without a regulariser (error feedback and projections do not commute); use masha1";
+  }
+  return "";
+}
+
+MethodSpec spec(bool contractive, const std::string& help, const std::string& codec) {
+  const auto options = [codec] {
+    MashaOptions o;
+    o.compression.codec = codec;
+    return o;
+  };
+  return {contractive ? "masha2" : "masha1", help,
+          [options](state::OptionVisitor& visit) { options().describe(visit); },
+          [contractive](const ProblemView& problem) { return refuse(problem, contractive); },
+          [options, contractive](const Setting& setting, const ProblemView& problem, state::Config& config) {
+            MashaOptions o = options();
+            config.read("method", o);
+            return std::make_unique<Masha>(setting, problem, o, contractive);
+          }};
+}
+
+}  // namespace
+
+MethodSpec masha1_spec() {
+  return spec(false, "unbiased compressed differences to a snapshot (default permk), constraints allowed", "permk");
+}
+MethodSpec masha2_spec() {
+  return spec(true, "contractive compressed differences with error feedback (default topk), Z = R^d", "topk:0.05");
+}
+
+}  // namespace equipoise::vi

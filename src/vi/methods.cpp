@@ -1,0 +1,31 @@
+#include <equipoise/vi/methods.hpp>
+
+#include "base.hpp"
+
+namespace equipoise::vi {
+
+const std::vector<MethodSpec>& methods() {
+  static const std::vector<MethodSpec> all = {
+      extragradient_spec(), masha1_spec(), masha2_spec(), compressed_extragradient_spec(),
+      accelerated_gradient_spec(),
+  };
+  return all;
+}
+
+std::unique_ptr<solve::Method> make_method(const std::string& name, const Setting& setting,
+                                           const ProblemView& problem, state::Config& config) {
+  std::vector<std::string> names;
+  for (const MethodSpec& spec : methods()) {
+    if (spec.name == name) {
+      const std::string reason = spec.refuse(problem);
+      if (!reason.empty()) throw ConfigurationError("method.name = {}: {}", name, reason);
+      return spec.make(setting, problem, config);
+    }
+    names.push_back(spec.name);
+  }
+  const std::string near = state::nearest(name, names);
+  throw ConfigurationError("method.name = {}: no such method of family vi{}; see: equipoise list vi", name,
+                           near.empty() ? "" : ", did you mean " + near + "?");
+}
+
+}  // namespace equipoise::vi
