@@ -46,7 +46,7 @@ class Masha final : public Base {
     f_.agents(w_, rows_at_w_);
     f_.average(rows_at_w_, at_w_);
     assess(w_, at_w_, half_);
-    best_residual_ = report_.residual;
+    best_residual_ = last_residual_ = residual_at_w();
     first_step();
     if (adaptive()) best_ = w_;
   }
@@ -164,24 +164,30 @@ class Masha final : public Base {
   }
 
   void snapshot() {
-    w_ = z_;
+    move_snapshot(z_);
+    if (measure_.needs_operator()) assess(w_, at_w_, half_);
+    if (adaptive()) adapt(residual_at_w());
+  }
+
+  /// w := z, F_m(w) and F(w) exact.
+  void move_snapshot(const std::vector<double>& z) {
+    w_ = z;
     f_.agents(w_, rows_at_w_);
     f_.average(rows_at_w_, at_w_);
-    const double before = report_.residual;
-    const double residual = f_.natural_residual(w_, at_w_, half_);
-    if (measure_.needs_operator()) assess(w_, at_w_, half_);
-    (void)before;
-    if (adaptive()) adapt(residual);
+  }
+
+  [[nodiscard]] double residual_at_w() {
+    return measure_.needs_operator() ? report_.residual : f_.natural_residual(w_, at_w_, half_);
   }
 
   void adapt(double residual) {
-    if (!(residual <= 2.0 * best_residual_) && best_residual_ > 0.0 && last_residual_ > 0.0) {
+    if (!(residual <= 2.0 * best_residual_)) {
       go_back();
       return;
     }
     falls_ = residual < last_residual_ ? falls_ + 1 : 0;
     last_residual_ = residual;
-    if (residual < best_residual_ || last_residual_ == 0.0) {
+    if (residual < best_residual_) {
       best_residual_ = residual;
       best_ = w_;
     }
@@ -193,10 +199,8 @@ class Masha final : public Base {
 
   /// The residual doubled: the step was too long. Start again from the best snapshot with half of it.
   void go_back() {
-    w_ = best_;
     z_ = best_;
-    f_.agents(w_, rows_at_w_);
-    f_.average(rows_at_w_, at_w_);
+    move_snapshot(best_);
     f_.mean().reset();
     step_ *= 0.5;
     step_cap_ = std::max(0.8 * step_cap_, step_);

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <equipoise/partition/partition.hpp>
+#include <equipoise/solve/instance.hpp>
+#include <equipoise/state/options.hpp>
+#include <equipoise/vi/problem.hpp>
+
+#include <Eigen/Dense>
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace equipoise::problems {
+
+struct GameOptions {
+  std::int64_t dimension = 100;
+  std::int64_t agents = 20;
+  double heterogeneity = 1.0;
+  double strong_monotonicity = 0.1;
+  double coupling = 10.0;
+  std::string structure = "dense";
+  std::int64_t seed = 0;
+  void describe(state::OptionVisitor& visit);
+};
+
+/// Quadratic game with dense coupling: F_m(z) = [mu I, A_m; -A_m', mu I] z + c_m, A_m = B + N_m, norm2(B) =
+/// coupling, norm2(N_m) = coupling * heterogeneity, z = (x, y) in R^d.
+///
+/// Its data are drawn from mt19937_64 and the standard library's normals, B first and then N_m and c_m agent by agent, so
+/// that the published reference table can be regenerated. Memory: (d/2)^2 doubles per hosted agent and for the mean.
+class DenseGame {
+ public:
+  /// Keeps the operators of the agents in `hosted`. Throws ConfigurationError for an odd dimension.
+  DenseGame(const GameOptions& options, partition::Range hosted);
+  [[nodiscard]] std::int64_t dimension() const { return 2 * half_; }
+  [[nodiscard]] std::int64_t agents() const { return agents_; }
+  void apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const;
+  /// By LU of the mean operator, d up to 4000.
+  bool solution(std::span<double> z) const;
+  [[nodiscard]] vi::Facts facts() const;
+  [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
+
+ private:
+  std::int64_t half_;
+  std::int64_t agents_;
+  double mu_;
+  partition::Range hosted_;
+  std::vector<Eigen::MatrixXd> coupling_;  ///< A_m of the hosted agents
+  std::vector<Eigen::VectorXd> shift_;     ///< c_m of the hosted agents
+  Eigen::MatrixXd mean_coupling_;
+  Eigen::VectorXd mean_shift_;
+  double heterogeneity_;
+  std::string fingerprint_;
+};
+
+/// The same game with A_m = diag(b + h n_m) + U V' + h p_m q_m', where rank(U V') = 2: d up to 1e7 and beyond, one
+/// operator about 20 flops an entry. Drawn from counters, so any rank can make any agent.
+/// Memory: 5 d/2 doubles shared and 4 d/2 + d per hosted agent. No closed-form solution.
+class LowRankGame {
+ public:
+  LowRankGame(const GameOptions& options, partition::Range hosted);
+  [[nodiscard]] std::int64_t dimension() const { return 2 * half_; }
+  [[nodiscard]] std::int64_t agents() const { return agents_; }
+  void apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const;
+  [[nodiscard]] vi::Facts facts() const;
+  [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
+
+ private:
+  struct Agent {
+    std::vector<double> diagonal, left, right, shift;
+  };
+  std::int64_t half_;
+  std::int64_t agents_;
+  double mu_;
+  partition::Range hosted_;
+  std::vector<double> u0_, u1_, v0_, v1_;
+  std::vector<Agent> agent_;
+  double heterogeneity_;
+  std::string fingerprint_;
+};
+
+static_assert(vi::AgentProblem<DenseGame> && vi::AgentProblem<LowRankGame>);
+
+solve::ProblemEntry game_problem();
+
+}  // namespace equipoise::problems
