@@ -39,7 +39,7 @@ class Exchange {
   void receive_any_length(int peer, int tag, std::vector<std::byte>& buffer);
 
  private:
-  void check(const Ticket& ticket) const;
+  static void check(const Ticket& ticket);
   const parallel::Comm& comm_;
   parallel::Traffic& traffic_;
 };

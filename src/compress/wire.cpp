@@ -132,6 +132,12 @@ std::array<std::byte, Header::size> write_header(const Header& header,
 Header read_header(std::span<const std::byte> message) {
   if (message.size() < Header::size)
     throw WireError("{} bytes hold no header of 40", message.size());
+  return read_header(message.first(Header::size), message.subspan(Header::size));
+}
+
+Header read_header(std::span<const std::byte> message, std::span<const std::byte> payload) {
+  if (message.size() != Header::size)
+    throw WireError("{} bytes are no header of 40", message.size());
   const std::byte* bytes = message.data();
   if (load<std::array<char, 4>>(bytes) != magic) throw WireError("it does not begin with EQC1");
   const auto small = [&](std::size_t at) { return std::to_integer<int>(message[at]); };
@@ -141,7 +147,6 @@ Header read_header(std::span<const std::byte> message) {
     throw WireError("unknown codec number {}", small(5));
   if (small(6) > static_cast<int>(ValueType::e5m2))
     throw WireError("unknown value type {}", small(6));
-  const auto payload = message.subspan(Header::size);
   if (load<std::int64_t>(bytes + 24) != std::ssize(payload))
     throw WireError("the header states {} payload bytes, {} came", load<std::int64_t>(bytes + 24),
                     payload.size());

@@ -112,8 +112,8 @@ class Loop {
     for (const auto& counter : method_.counters()) state_.trace.names.push_back("calls_" + counter.first);
     state_.trace.columns.assign(state_.trace.names.size(), {});
     state_.before.counters.assign(method_.counters().size(), 0);
-    if (saving_.resume) {
-      const auto loaded = store_.value().load(state_, saving_.identity);
+    if (!saving_.resume_from.empty()) {
+      const auto loaded = state::CheckpointStore(comm_, saving_.resume_from).load(state_, saving_.identity);
       for (const auto& warning : loaded.warnings) progress_.note("warning: " + warning);
       progress_.note(fmt::format("resumed from {} at iteration {}", loaded.path, state_.iteration));
       rows_merged_ = state_.trace.columns.front().size();

@@ -348,6 +348,23 @@ void Config::record(const std::string& key, std::string text) {
   if (!entry.given) entry.origin = "default";
 }
 
+void Config::merge(const Config& other) {
+  for (const auto& [key, entry] : other.entries_) {
+    if (entry.given) put(key, entry.text, entry.origin);
+  }
+}
+
+void Config::drop(std::string_view prefix) {
+  const std::string below = std::string(prefix) + '.';
+  std::erase_if(entries_, [&](const auto& item) { return item.first.starts_with(below); });
+}
+
+std::vector<std::pair<std::string, std::string>> Config::values() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  for (const auto& [key, entry] : entries_) all.emplace_back(key, plain(value_of(parse_value(entry.text))));
+  return all;
+}
+
 bool Config::has(std::string_view key) const { return given(key) != nullptr; }
 
 std::string Config::text(std::string_view key, std::string_view fallback) {

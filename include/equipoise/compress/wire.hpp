@@ -63,6 +63,9 @@ struct Header {
 [[nodiscard]] std::array<std::byte, Header::size> write_header(const Header& header,
                                                                std::span<const std::byte> payload);
 
+/// Reads a header that travelled apart from its payload, with the checks of the other overload.
+[[nodiscard]] Header read_header(std::span<const std::byte> header, std::span<const std::byte> payload);
+
 /// Reads the header of a message, a header and its whole payload. Throws Error on a wrong magic, an
 /// unknown version, codec or value type, a length that is not the payload's, or a wrong CRC: no
 /// guess is made.

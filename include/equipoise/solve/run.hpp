@@ -49,8 +49,8 @@ struct SaveOptions {
 
 /// Where a run saves itself and whether it continues an earlier one.
 struct Saving {
-  std::string directory;  ///< checkpoints go here; empty for none
-  bool resume = false;    ///< start from the newest checkpoint in `directory`
+  std::string directory;    ///< checkpoints go here; empty for none
+  std::string resume_from;  ///< start from the newest checkpoint in this directory; empty to start afresh
   state::Identity identity;
   std::string config_toml;
 };

@@ -30,6 +30,13 @@ class Config {
   void assign(std::string_view assignment);
   void set(std::string_view key, std::string_view value);
 
+  /// Takes over every key that `other` sets; it wins.
+  void merge(const Config& other);
+  /// Forgets every key below `prefix` + ".".
+  void drop(std::string_view prefix);
+  /// All keys with plain texts (strings without quotes), sorted, defaults that were read included.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> values() const;
+
   [[nodiscard]] bool has(std::string_view key) const;
   /// The text of a key, or `fallback`. Marks the key as read and records it.
   std::string text(std::string_view key, std::string_view fallback = "");

@@ -182,8 +182,8 @@ solve::ProblemEntry game_problem() {
             config.read("problem", options);
             options.agents = read_agents(config, options.agents);
             const auto hosted = partition::Partition::uniform(options.agents, comm.size()).range(comm.rank());
-            if (options.structure == "low-rank") return make_instance(comm, "game", LowRankGame(options, hosted));
-            return make_instance(comm, "game", DenseGame(options, hosted));
+            if (options.structure == "low-rank") return make_instance(comm, config, LowRankGame(options, hosted));
+            return make_instance(comm, config, DenseGame(options, hosted));
           }};
 }
 

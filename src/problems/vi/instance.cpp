@@ -64,9 +64,15 @@ struct VariationalInstance::Solution : state::Stateful {
   }
 };
 
-VariationalInstance::VariationalInstance(parallel::Comm comm, std::string name,
+VariationalInstance::VariationalInstance(parallel::Comm comm, state::Config& config,
                                          std::shared_ptr<const void> owner, vi::ProblemView view)
-    : comm_(std::move(comm)), name_(std::move(name)), owner_(std::move(owner)), view_(view) {}
+    : comm_(std::move(comm)), owner_(std::move(owner)), view_(view) {
+  RunOptions run;
+  config.read("run", run);
+  MeasureOptions measure;
+  config.read("stop", measure);
+  setting_ = {comm_, static_cast<std::uint64_t>(run.seed), run.reduction == "fast", run.chunks, measure.measure};
+}
 
 std::vector<std::string> VariationalInstance::methods() const {
   std::vector<std::string> names;
@@ -84,14 +90,7 @@ std::vector<std::string> VariationalInstance::methods() const {
 
 std::unique_ptr<solve::Method> VariationalInstance::make_method(const std::string& name,
                                                                 state::Config& config) {
-  RunOptions run;
-  config.read("run", run);
-  MeasureOptions measure;
-  config.read("stop", measure);
-  measure_ = measure.measure;
-  const vi::Setting setting{comm_, static_cast<std::uint64_t>(run.seed), run.reduction == "fast", run.chunks,
-                            measure_};
-  return vi::make_method(name, setting, view_, config);
+  return vi::make_method(name, setting_, view_, config);
 }
 
 std::unique_ptr<state::Stateful> VariationalInstance::solution_storage() {
@@ -182,7 +181,7 @@ solve::Certificate VariationalInstance::certify(state::Stateful& solution) {
     const double relative = sums[1] > 0.0 ? sums[0] / sums[1] : sums[0];
     certificate.values.emplace_back("squared_relative_distance_to_solution", relative);
     certificate.values.emplace_back("largest_error", largest);
-    if (measure_ == "distance") certificate.measure = relative;
+    if (setting_.measure == "distance") certificate.measure = relative;
   }
   for (const auto& [key, value] : view_.check(z)) {
     certificate.values.emplace_back(key, std::strtod(value.c_str(), nullptr));

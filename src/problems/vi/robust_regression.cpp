@@ -111,7 +111,7 @@ solve::ProblemEntry robust_regression_problem() {
             options.scale = loaded.scale;
             const std::string fingerprint = fmt::format("robust-regression {} lambda={} beta={}", loaded.fingerprint,
                                                         options.lambda, options.beta);
-            return make_instance(comm, "robust-regression",
+            return make_instance(comm, config,
                                  RobustRegression(std::move(loaded.data), std::move(first), options, fingerprint));
           }};
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/solve/instance.hpp>
+#include <equipoise/vi/evaluation.hpp>
 #include <equipoise/vi/problem.hpp>
 
 #include <memory>
@@ -13,8 +14,8 @@ namespace equipoise::problems {
 /// A variational inequality as the command sees it; one class for every problem of the family.
 class VariationalInstance : public solve::Instance {
  public:
-  /// `owner` keeps the problem alive that `view` looks at.
-  VariationalInstance(parallel::Comm comm, std::string name, std::shared_ptr<const void> owner,
+  /// `owner` keeps the problem alive that `view` looks at. Reads `run.*` and `stop.measure`.
+  VariationalInstance(parallel::Comm comm, state::Config& config, std::shared_ptr<const void> owner,
                       vi::ProblemView view);
 
   [[nodiscard]] std::string fingerprint() const override { return view_.fingerprint(); }
@@ -32,18 +33,17 @@ class VariationalInstance : public solve::Instance {
   [[nodiscard]] double plain_residual(const std::vector<double>& z) const;
 
   parallel::Comm comm_;
-  std::string name_;
   std::shared_ptr<const void> owner_;
   vi::ProblemView view_;
-  std::string measure_ = "residual";
+  vi::Setting setting_;
 };
 
 /// Wraps a problem that satisfies a concept of the family.
 template <class P>
-std::unique_ptr<solve::Instance> make_instance(const parallel::Comm& comm, std::string name, P problem) {
+std::unique_ptr<solve::Instance> make_instance(const parallel::Comm& comm, state::Config& config, P problem) {
   auto owner = std::make_shared<const P>(std::move(problem));
   const vi::ProblemView view(*owner);
-  return std::make_unique<VariationalInstance>(comm, std::move(name), owner, view);
+  return std::make_unique<VariationalInstance>(comm, config, owner, view);
 }
 
 /// `run.agents`, or the problem's own number. Throws ConfigurationError below 1.

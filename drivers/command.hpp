@@ -1,0 +1,65 @@
+#pragma once
+
+#include <equipoise/parallel/comm.hpp>
+#include <equipoise/solve/instance.hpp>
+#include <equipoise/solve/run.hpp>
+#include <equipoise/state/config.hpp>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+/// The subcommands of `equipoise`, one file each. Every function is **Collective** and returns an exit code.
+namespace equipoise::drivers {
+
+/// The arguments of `solve`, and of each run of `compare`.
+struct RunArguments {
+  std::vector<std::string> words;  ///< CASE.toml files and key=value overrides, the last wins
+  std::string out, json, checkpoint, resume;
+  double max_time = 0.0;
+  bool overwrite = false;
+  bool quiet = false;
+};
+
+/// A case set up: the configuration read so far, the problem, its name.
+struct Case {
+  state::Config config;
+  std::string family, name, method;
+  std::unique_ptr<solve::Instance> instance;
+};
+
+/// What a run gave.
+struct Outcome {
+  solve::Summary summary;
+  solve::Certificate certificate;
+  state::RunRecord record;
+};
+
+/// Reads TOML files, then overrides. **Collective.**
+state::Config read_words(const parallel::Comm& comm, const std::vector<std::string>& words);
+/// Finds and makes the problem. **Collective.**
+Case open_case(const parallel::Comm& comm, state::Config config);
+/// Solves a case and writes its run file if `out` names one. **Collective.**
+Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments);
+/// The directory of the plotting scripts.
+std::string scripts_directory();
+
+int solve_command(const parallel::Comm& comm, const RunArguments& arguments);
+int compare_command(const parallel::Comm& comm, const RunArguments& arguments, const std::string& picture);
+int check_command(const parallel::Comm& comm, const std::vector<std::string>& words);
+int list_command(const parallel::Comm& comm, const std::string& topic, bool markdown);
+int inspect_command(const parallel::Comm& comm, const std::string& file);
+int verify_command(const parallel::Comm& comm, const std::string& file);
+int export_command(const parallel::Comm& comm, const std::string& file, const std::string& directory,
+                   bool overwrite);
+int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files, const std::string& picture);
+
+/// `equipoise bench NAME`: arguments after the name.
+int bench_command(const parallel::Comm& comm, const std::string& name, const std::vector<std::string>& words);
+int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words);
+int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words);
+int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);
+
+}  // namespace equipoise::drivers

@@ -1,0 +1,132 @@
+#include <equipoise/parallel/agree.hpp>
+#include <equipoise/state/inspect.hpp>
+
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+
+#include "command.hpp"
+
+namespace equipoise::drivers {
+namespace {
+
+/// The problem of a run file, set up again, and its solution.
+struct Reopened {
+  state::RunRecord record;
+  Case problem;
+  std::unique_ptr<state::Stateful> solution;
+};
+
+Reopened reopen(const parallel::Comm& comm, const std::string& file) {
+  Reopened again;
+  again.record = state::read_run_record(comm, file);
+  again.problem = open_case(comm, state::Config::parse(again.record.config_toml, file));
+  const std::string now = again.problem.instance->fingerprint();
+  if (now != again.record.identity_problem) {
+    throw CheckpointError("{} was made from another input\n  stored: {}\n  now:    {}", file,
+                          again.record.identity_problem, now);
+  }
+  again.solution = again.problem.instance->solution_storage();
+  state::read_solution(comm, file, *again.solution);
+  return again;
+}
+
+bool agrees(double stored, double now) {
+  if (std::isnan(stored) || std::isnan(now)) return std::isnan(stored) == std::isnan(now);
+  return std::fabs(stored - now) <= 1e-9 + 1e-3 * std::fabs(stored);
+}
+
+/// Runs a program without a shell, so that any file name is safe; returns its exit status.
+int run_program(const std::vector<std::string>& words) {
+  std::vector<char*> arguments;
+  for (const std::string& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
+  arguments.push_back(nullptr);
+  std::fflush(stdout);
+  const pid_t child = fork();
+  if (child == 0) {
+    execvp(arguments[0], arguments.data());
+    _exit(127);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+}  // namespace
+
+int inspect_command(const parallel::Comm& comm, const std::string& file) {
+  const std::string text = state::describe_file(comm, file);
+  if (comm.rank() == 0) fmt::print("{}", text);
+  return 0;
+}
+
+int verify_command(const parallel::Comm& comm, const std::string& file) {
+  Reopened again = reopen(comm, file);
+  const solve::Certificate certificate = again.problem.instance->certify(*again.solution);
+  bool all = true;
+  std::string table;
+  for (const auto& [key, value] : certificate.values) {
+    double stored = std::nan("");
+    for (const auto& [name, figure] : again.record.certificate) {
+      if (name == key) stored = figure;
+    }
+    const bool same = agrees(stored, value);
+    all = all && same;
+    table += fmt::format("  {:<42} stored {:<14.6e} now {:<14.6e} {}\n", key, stored, value, same ? "agrees" : "DIFFERS");
+  }
+  solve::StopOptions stop;
+  again.problem.config.read("stop", stop);
+  const bool reached = certificate.measure <= stop.tolerance * (1.0 + 1e-6);
+  if (comm.rank() == 0) {
+    fmt::print("{}\n{}  measure {:.6e}, tolerance {:.1e}: {}\n", file, table, certificate.measure, stop.tolerance,
+               reached ? "reached" : "not reached");
+  }
+  if (!all) throw CheckpointError("{}: the stored certificate does not hold for the stored solution", file);
+  return static_cast<int>(reached ? Exit::ok : Exit::limit);
+}
+
+int export_command(const parallel::Comm& comm, const std::string& file, const std::string& directory,
+                   bool overwrite) {
+  Reopened again = reopen(comm, file);
+  parallel::agree(comm, [&] {
+    if (comm.rank() != 0) return;
+    std::error_code error;
+    if (!overwrite && std::filesystem::is_directory(directory, error) &&
+        !std::filesystem::is_empty(directory, error)) {
+      throw ConfigurationError("{}: the directory is not empty; choose another, or add --overwrite", directory);
+    }
+    std::filesystem::create_directories(directory, error);
+    if (error) throw CheckpointError("{}: cannot be made ({})", directory, error.message());
+  });
+  for (const std::string& path : again.problem.instance->export_csv(*again.solution, directory)) {
+    if (comm.rank() == 0) fmt::print("{}\n", path);
+  }
+  return 0;
+}
+
+std::string scripts_directory() {
+  return std::filesystem::is_directory(EQUIPOISE_SCRIPTS_INSTALL) ? EQUIPOISE_SCRIPTS_INSTALL
+                                                                  : EQUIPOISE_SCRIPTS_BUILD;
+}
+
+int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files, const std::string& picture) {
+  std::int64_t status = 0;
+  if (comm.rank() == 0) {
+    const char* python = std::getenv("EQUIPOISE_PYTHON");
+    std::vector<std::string> words = {python ? python : "/usr/bin/python3", scripts_directory() + "/plot.py"};
+    words.insert(words.end(), files.begin(), files.end());
+    words.insert(words.end(), {"-o", picture});
+    status = run_program(words);
+    if (status == 127) {
+      fmt::print(stderr, "equipoise: error: {} not found; install python3 with h5py and matplotlib, or set "
+                         "EQUIPOISE_PYTHON\n", words[0]);
+    }
+  }
+  return static_cast<int>(comm.max(status));
+}
+
+}  // namespace equipoise::drivers
