@@ -1,3 +1,5 @@
+#include "command.hpp"
+
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/problems/registry.hpp>
 #include <equipoise/solve/progress.hpp>
@@ -7,8 +9,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-
-#include "command.hpp"
 
 namespace equipoise::drivers {
 namespace {
@@ -28,9 +28,10 @@ json facts_json(const solve::Facts& facts) {
 std::string method_identity(const Case& c) {
   std::string identity = c.method;
   for (const auto& [key, value] : c.config.values()) {
-    const bool shapes = key.starts_with("method.") ? key != "method.name"
-                                                   : key == "run.seed" || key == "run.chunks" ||
-                                                         key == "run.reduction" || key == "run.classes";
+    const bool shapes = key.starts_with("method.")
+                            ? key != "method.name"
+                            : key == "run.seed" || key == "run.chunks" || key == "run.reduction" ||
+                                  key == "run.classes";
     if (shapes) identity += fmt::format(" {}={}", key, value);
   }
   return identity;
@@ -53,7 +54,8 @@ json summary_json(const Case& c, const Outcome& outcome) {
   out["residual"] = number(s.residual);
   out["objective"] = number(s.objective);
   out["certificate"] = json::object();
-  for (const auto& [key, value] : outcome.certificate.values) out["certificate"][key] = number(value);
+  for (const auto& [key, value] : outcome.certificate.values)
+    out["certificate"][key] = number(value);
   out["traffic"] = {{"uplink_per_agent", s.traffic.uplink_per_agent},
                     {"downlink_per_agent", s.traffic.downlink_per_agent},
                     {"sent_max", s.traffic.sent},
@@ -86,7 +88,8 @@ void print_summary(const Outcome& outcome) {
   line("time", solve::human_seconds(s.seconds));
   if (std::isfinite(s.residual)) line("measure", fmt::format("{:.3e}", s.residual));
   if (std::isfinite(s.objective)) line("objective", fmt::format("{:.12g}", s.objective));
-  for (const auto& [key, value] : outcome.certificate.values) line("certificate " + key, fmt::format("{:.4e}", value));
+  for (const auto& [key, value] : outcome.certificate.values)
+    line("certificate " + key, fmt::format("{:.4e}", value));
   if (s.traffic.rounds > 0) {
     line("uplink per agent", solve::human_bytes(static_cast<double>(s.traffic.uplink_per_agent)));
     line("max(sent, received) per rank",
@@ -138,7 +141,8 @@ void write_json(const parallel::Comm& comm, const std::string& where, const std:
     }
     std::ofstream file(where);
     file << text << '\n';
-    if (!file.flush()) throw CheckpointError("{}: the JSON summary cannot be written; check the directory", where);
+    if (!file.flush())
+      throw CheckpointError("{}: the JSON summary cannot be written; check the directory", where);
   });
 }
 
@@ -158,13 +162,15 @@ state::Config initial_config(const parallel::Comm& comm, const RunArguments& arg
   if (arguments.resume.empty()) return now;
   parallel::agree(comm, [&] {
     if (!std::filesystem::is_directory(arguments.resume)) {
-      throw CheckpointError("--resume {}: no such directory; give the directory of an earlier --checkpoint",
-                            arguments.resume);
+      throw CheckpointError(
+          "--resume {}: no such directory; give the directory of an earlier --checkpoint",
+          arguments.resume);
     }
   });
   const state::CheckpointStore store(comm, arguments.resume);
   state::Config config = state::Config::parse(store.stored_config(), arguments.resume);
-  // Options of another problem or method mean nothing here; the checkpoint itself will say what it belongs to.
+  // Options of another problem or method mean nothing here; the checkpoint itself will say what it
+  // belongs to.
   for (const std::string part : {"problem", "method"}) {
     const std::string key = part + ".name";
     if (now.has(key) && now.text(key) != config.text(key)) config.drop(part);
@@ -211,7 +217,8 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
     state::check_output(comm, arguments.json, arguments.overwrite);
   }
   state::Config config = initial_config(comm, arguments);
-  if (arguments.max_time > 0.0) config.set("stop.max_seconds", fmt::format("{}", arguments.max_time));
+  if (arguments.max_time > 0.0)
+    config.set("stop.max_seconds", fmt::format("{}", arguments.max_time));
   Case c = open_case(comm, std::move(config));
   solve::StopOptions stop;
   solve::SaveOptions save;
@@ -237,8 +244,8 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
   Outcome outcome;
   outcome.summary = solve::run(comm, *method, stop, save, saving, watch);
   MethodSolution solution(*method);
-  const bool sound =
-      outcome.summary.stop != solve::Stop::diverged && outcome.summary.stop != solve::Stop::not_finite;
+  const bool sound = outcome.summary.stop != solve::Stop::diverged &&
+                     outcome.summary.stop != solve::Stop::not_finite;
   if (sound) outcome.certificate = c.instance->certify(solution);
   outcome.record = make_record(c, outcome, comm.size());
   if (!arguments.out.empty()) {
@@ -264,8 +271,8 @@ int check_command(const parallel::Comm& comm, const std::vector<std::string>& wo
   if (comm.rank() == 0) {
     print_header(comm, c);
     for (const auto& [key, value] : method->notes()) fmt::print("{}: {}\n", key, value);
-    fmt::print("input: {}\nmethods that fit: {}\n\n# the complete configuration\n{}", c.instance->fingerprint(),
-               fmt::join(c.instance->methods(), ", "), c.config.toml());
+    fmt::print("input: {}\nmethods that fit: {}\n\n# the complete configuration\n{}",
+               c.instance->fingerprint(), fmt::join(c.instance->methods(), ", "), c.config.toml());
   }
   return 0;
 }

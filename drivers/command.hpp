@@ -11,7 +11,8 @@
 #include <string>
 #include <vector>
 
-/// The subcommands of `equipoise`, one file each. Every function is **Collective** and returns an exit code.
+/// The subcommands of `equipoise`, one file each. Every function is **Collective** and returns an
+/// exit code.
 namespace equipoise::drivers {
 
 /// The arguments of `solve`, and of each run of `compare`.
@@ -47,17 +48,20 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments);
 std::string scripts_directory();
 
 int solve_command(const parallel::Comm& comm, const RunArguments& arguments);
-int compare_command(const parallel::Comm& comm, const RunArguments& arguments, const std::string& picture);
+int compare_command(const parallel::Comm& comm, const RunArguments& arguments,
+                    const std::string& picture);
 int check_command(const parallel::Comm& comm, const std::vector<std::string>& words);
 int list_command(const parallel::Comm& comm, const std::string& topic, bool markdown);
 int inspect_command(const parallel::Comm& comm, const std::string& file);
 int verify_command(const parallel::Comm& comm, const std::string& file);
-int export_command(const parallel::Comm& comm, const std::string& file, const std::string& directory,
-                   bool overwrite);
-int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files, const std::string& picture);
+int export_command(const parallel::Comm& comm, const std::string& file,
+                   const std::string& directory, bool overwrite);
+int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
+                 const std::string& picture);
 
 /// `equipoise bench NAME`: arguments after the name.
-int bench_command(const parallel::Comm& comm, const std::string& name, const std::vector<std::string>& words);
+int bench_command(const parallel::Comm& comm, const std::string& name,
+                  const std::vector<std::string>& words);
 int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);

@@ -1,3 +1,5 @@
+#include "command.hpp"
+
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/solve/progress.hpp>
@@ -9,8 +11,6 @@
 #include <filesystem>
 #include <limits>
 #include <set>
-
-#include "command.hpp"
 
 namespace equipoise::drivers {
 namespace {
@@ -34,7 +34,8 @@ std::vector<std::string> split(const std::string& text, char at) {
 Variant parse_variant(const std::string& text) {
   const std::vector<std::string> parts = split(text, '/');
   if (parts.size() > 3 || std::find(parts.begin(), parts.end(), "") != parts.end()) {
-    throw ConfigurationError("method.name = {}: write METHOD, METHOD/codec or METHOD/codec/server_codec", text);
+    throw ConfigurationError(
+        "method.name = {}: write METHOD, METHOD/codec or METHOD/codec/server_codec", text);
   }
   Variant variant{text, {"method.name=" + parts[0]}};
   if (parts.size() > 1) variant.words.push_back("method.codec=" + parts[1]);
@@ -52,7 +53,8 @@ std::vector<Variant> take_variants(std::vector<std::string>& words) {
     return true;
   });
   if (list.empty()) {
-    throw ConfigurationError("compare needs the methods: method.name=extragradient,masha1,masha1/natural/natural");
+    throw ConfigurationError(
+        "compare needs the methods: method.name=extragradient,masha1,masha1/natural/natural");
   }
   std::vector<Variant> variants;
   for (const std::string& text : split(list, ',')) variants.push_back(parse_variant(text));
@@ -66,13 +68,16 @@ struct Row {
   [[nodiscard]] double peer() const {
     return static_cast<double>(std::max(summary.traffic.sent, summary.traffic.received));
   }
-  [[nodiscard]] double uplink() const { return static_cast<double>(summary.traffic.uplink_per_agent); }
+  [[nodiscard]] double uplink() const {
+    return static_cast<double>(summary.traffic.uplink_per_agent);
+  }
 };
 
 void print_row(const Row& row) {
-  fmt::print("{:<34} {:>10} {:>10} {:>13} {:>16} {:>10.2e}  {}\n", row.title, row.summary.iterations,
-             solve::human_seconds(row.summary.seconds), solve::human_bytes(row.uplink()),
-             solve::human_bytes(row.peer()), row.summary.residual, solve::name(row.summary.stop));
+  fmt::print("{:<34} {:>10} {:>10} {:>13} {:>16} {:>10.2e}  {}\n", row.title,
+             row.summary.iterations, solve::human_seconds(row.summary.seconds),
+             solve::human_bytes(row.uplink()), solve::human_bytes(row.peer()), row.summary.residual,
+             solve::name(row.summary.stop));
   std::fflush(stdout);
 }
 
@@ -89,8 +94,8 @@ void print_verdict(const std::vector<Row>& rows, const std::string& what, Metric
     auto& list = ratio < 1.0 ? better : worse;
     list += fmt::format("{}{} ({:.2f})", list.empty() ? "" : ", ", rows[i].title, ratio);
   }
-  fmt::print("{} relative to {}: better {}; worse {}\n", what, rows.front().title, better.empty() ? "none" : better,
-             worse.empty() ? "none" : worse);
+  fmt::print("{} relative to {}: better {}; worse {}\n", what, rows.front().title,
+             better.empty() ? "none" : better, worse.empty() ? "none" : worse);
 }
 
 std::string file_name(std::string title) {
@@ -102,7 +107,8 @@ std::string file_name(std::string title) {
 
 }  // namespace
 
-int compare_command(const parallel::Comm& comm, const RunArguments& arguments, const std::string& picture) {
+int compare_command(const parallel::Comm& comm, const RunArguments& arguments,
+                    const std::string& picture) {
   RunArguments common = arguments;
   const std::vector<Variant> variants = take_variants(common.words);
   const bool keep = !arguments.out.empty() || !picture.empty();
@@ -115,8 +121,8 @@ int compare_command(const parallel::Comm& comm, const RunArguments& arguments, c
     });
   }
   if (comm.rank() == 0) {
-    fmt::print("{:<34} {:>10} {:>10} {:>13} {:>16} {:>10}  {}\n", "method", "iterations", "time", "uplink/agent",
-               "max(sent,recv)", "measure", "stop");
+    fmt::print("{:<34} {:>10} {:>10} {:>13} {:>16} {:>10}  {}\n", "method", "iterations", "time",
+               "uplink/agent", "max(sent,recv)", "measure", "stop");
   }
   std::vector<Row> rows;
   std::vector<std::string> files;
@@ -142,7 +148,8 @@ int compare_command(const parallel::Comm& comm, const RunArguments& arguments, c
     print_verdict(rows, "time", [](const Row& r) { return r.summary.seconds; });
   }
   if (!picture.empty()) return plot_command(comm, files, picture);
-  const bool all = std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.solved(); });
+  const bool all =
+      std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.solved(); });
   return static_cast<int>(all ? Exit::ok : Exit::limit);
 }
 

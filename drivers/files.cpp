@@ -1,3 +1,5 @@
+#include "command.hpp"
+
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/state/inspect.hpp>
 
@@ -8,8 +10,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
-
-#include "command.hpp"
 
 namespace equipoise::drivers {
 namespace {
@@ -76,28 +76,31 @@ int verify_command(const parallel::Comm& comm, const std::string& file) {
     }
     const bool same = agrees(stored, value);
     all = all && same;
-    table += fmt::format("  {:<42} stored {:<14.6e} now {:<14.6e} {}\n", key, stored, value, same ? "agrees" : "DIFFERS");
+    table += fmt::format("  {:<42} stored {:<14.6e} now {:<14.6e} {}\n", key, stored, value,
+                         same ? "agrees" : "DIFFERS");
   }
   solve::StopOptions stop;
   again.problem.config.read("stop", stop);
   const bool reached = certificate.measure <= stop.tolerance * (1.0 + 1e-6);
   if (comm.rank() == 0) {
-    fmt::print("{}\n{}  measure {:.6e}, tolerance {:.1e}: {}\n", file, table, certificate.measure, stop.tolerance,
-               reached ? "reached" : "not reached");
+    fmt::print("{}\n{}  measure {:.6e}, tolerance {:.1e}: {}\n", file, table, certificate.measure,
+               stop.tolerance, reached ? "reached" : "not reached");
   }
-  if (!all) throw CheckpointError("{}: the stored certificate does not hold for the stored solution", file);
+  if (!all)
+    throw CheckpointError("{}: the stored certificate does not hold for the stored solution", file);
   return static_cast<int>(reached ? Exit::ok : Exit::limit);
 }
 
-int export_command(const parallel::Comm& comm, const std::string& file, const std::string& directory,
-                   bool overwrite) {
+int export_command(const parallel::Comm& comm, const std::string& file,
+                   const std::string& directory, bool overwrite) {
   Reopened again = reopen(comm, file);
   parallel::agree(comm, [&] {
     if (comm.rank() != 0) return;
     std::error_code error;
     if (!overwrite && std::filesystem::is_directory(directory, error) &&
         !std::filesystem::is_empty(directory, error)) {
-      throw ConfigurationError("{}: the directory is not empty; choose another, or add --overwrite", directory);
+      throw ConfigurationError("{}: the directory is not empty; choose another, or add --overwrite",
+                               directory);
     }
     std::filesystem::create_directories(directory, error);
     if (error) throw CheckpointError("{}: cannot be made ({})", directory, error.message());
@@ -113,17 +116,21 @@ std::string scripts_directory() {
                                                                   : EQUIPOISE_SCRIPTS_BUILD;
 }
 
-int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files, const std::string& picture) {
+int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
+                 const std::string& picture) {
   std::int64_t status = 0;
   if (comm.rank() == 0) {
     const char* python = std::getenv("EQUIPOISE_PYTHON");
-    std::vector<std::string> words = {python ? python : "/usr/bin/python3", scripts_directory() + "/plot.py"};
+    std::vector<std::string> words = {python ? python : "/usr/bin/python3",
+                                      scripts_directory() + "/plot.py"};
     words.insert(words.end(), files.begin(), files.end());
     words.insert(words.end(), {"-o", picture});
     status = run_program(words);
     if (status == 127) {
-      fmt::print(stderr, "equipoise: error: {} not found; install python3 with h5py and matplotlib, or set "
-                         "EQUIPOISE_PYTHON\n", words[0]);
+      fmt::print(stderr,
+                 "equipoise: error: {} not found; install python3 with h5py and matplotlib, or set "
+                 "EQUIPOISE_PYTHON\n",
+                 words[0]);
     }
   }
   return static_cast<int>(comm.max(status));

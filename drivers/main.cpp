@@ -1,3 +1,5 @@
+#include "command.hpp"
+
 #include <equipoise/parallel/session.hpp>
 
 #include <CLI/CLI.hpp>
@@ -7,13 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "command.hpp"
-
 namespace equipoise::drivers {
 namespace {
 
 void add_run_options(CLI::App& app, RunArguments& a) {
-  app.add_option("words", a.words, "CASE.toml and key=value overrides, in any order; the last wins");
+  app.add_option("words", a.words,
+                 "CASE.toml and key=value overrides, in any order; the last wins");
   app.add_option("--checkpoint", a.checkpoint, "save checkpoints into this directory");
   app.add_option("--max-time", a.max_time, "stop with a checkpoint after this many seconds")
       ->check(CLI::NonNegativeNumber);
@@ -27,9 +28,12 @@ class CommandLine {
   CommandLine() {
     app_.require_subcommand(1);
     app_.set_version_flag("--version", "equipoise " EQUIPOISE_VERSION);
-    app_.footer("Exit codes: 0 reached the tolerance, 2 bad configuration, 3 bad input data, 4 stopped before the "
-                "tolerance,\n5 diverged or not finite, 6 checkpoint or run file unusable, 75 interrupted with a "
-                "checkpoint (requeue), 1 a defect.");
+    app_.footer(
+        "Exit codes: 0 reached the tolerance, 2 bad configuration, 3 bad input data, 4 stopped "
+        "before the "
+        "tolerance,\n5 diverged or not finite, 6 checkpoint or run file unusable, 75 interrupted "
+        "with a "
+        "checkpoint (requeue), 1 a defect.");
     add_solve();
     add_compare();
     add_files();
@@ -43,52 +47,75 @@ class CommandLine {
     auto* solve = app_.add_subcommand("solve", "solve a problem");
     add_run_options(*solve, run_);
     solve->add_option("--out", run_.out, "write the run file here (.h5)");
-    solve->add_option("--json", run_.json, "write the summary as JSON to a file, or - for standard output");
-    solve->add_option("--resume", run_.resume, "continue from the newest checkpoint in this directory");
-    solve->callback([this] { todo = [this](const auto& comm) { return solve_command(comm, run_); }; });
+    solve->add_option("--json", run_.json,
+                      "write the summary as JSON to a file, or - for standard output");
+    solve->add_option("--resume", run_.resume,
+                      "continue from the newest checkpoint in this directory");
+    solve->callback(
+        [this] { todo = [this](const auto& comm) { return solve_command(comm, run_); }; });
   }
   void add_compare() {
     auto* compare = app_.add_subcommand(
-        "compare", "several methods on one problem, one table: method.name=A,B/codec,C/codec/server_codec");
+        "compare",
+        "several methods on one problem, one table: method.name=A,B/codec,C/codec/server_codec");
     add_run_options(*compare, compare_);
     compare->add_option("--out", compare_.out, "directory for the run files");
-    compare->add_option("-o,--plot", picture_, "picture of residual against bytes, iterations and seconds (.png)");
-    compare->callback(
-        [this] { todo = [this](const auto& comm) { return compare_command(comm, compare_, picture_); }; });
+    compare->add_option("-o,--plot", picture_,
+                        "picture of residual against bytes, iterations and seconds (.png)");
+    compare->callback([this] {
+      todo = [this](const auto& comm) { return compare_command(comm, compare_, picture_); };
+    });
   }
   void add_files() {
     auto* inspect = app_.add_subcommand("inspect", "show what a run file or checkpoint holds");
     inspect->add_option("file", file_, "run file or checkpoint")->required();
-    inspect->callback([this] { todo = [this](const auto& comm) { return inspect_command(comm, file_); }; });
-    auto* verify = app_.add_subcommand("verify", "recompute the certificate of a run file on an independent path");
+    inspect->callback(
+        [this] { todo = [this](const auto& comm) { return inspect_command(comm, file_); }; });
+    auto* verify = app_.add_subcommand(
+        "verify", "recompute the certificate of a run file on an independent path");
     verify->add_option("file", file_, "run file")->required();
-    verify->callback([this] { todo = [this](const auto& comm) { return verify_command(comm, file_); }; });
+    verify->callback(
+        [this] { todo = [this](const auto& comm) { return verify_command(comm, file_); }; });
     auto* export_ = app_.add_subcommand("export", "write the solution of a run file as CSV");
     export_->add_option("file", file_, "run file")->required();
     export_->add_option("--csv", directory_, "directory for the CSV files")->required();
     export_->add_flag("--overwrite", overwrite_, "replace existing files");
-    export_->callback(
-        [this] { todo = [this](const auto& c) { return export_command(c, file_, directory_, overwrite_); }; });
-    auto* plot = app_.add_subcommand("plot", "draw run files: residual against bytes, iterations and seconds");
+    export_->callback([this] {
+      todo = [this](const auto& c) { return export_command(c, file_, directory_, overwrite_); };
+    });
+    auto* plot = app_.add_subcommand(
+        "plot", "draw run files: residual against bytes, iterations and seconds");
     plot->add_option("files", words_, "run files")->required();
     plot->add_option("-o,--output", picture_, "picture (.png)")->required();
-    plot->callback([this] { todo = [this](const auto& comm) { return plot_command(comm, words_, picture_); }; });
+    plot->callback([this] {
+      todo = [this](const auto& comm) { return plot_command(comm, words_, picture_); };
+    });
   }
   void add_others() {
-    auto* list = app_.add_subcommand("list", "problems, methods and compressors, with their options");
-    list->add_option("topic", topic_, "vi, bilevel, control, pareto, compressors, or a problem or method");
+    auto* list =
+        app_.add_subcommand("list", "problems, methods and compressors, with their options");
+    list->add_option("topic", topic_,
+                     "vi, bilevel, control, pareto, compressors, or a problem or method");
     list->add_flag("--markdown", markdown_, "everything, as the reference in docs/");
-    list->callback([this] { todo = [this](const auto& comm) { return list_command(comm, topic_, markdown_); }; });
-    auto* check = app_.add_subcommand("check", "read a case and its data, report what would be solved and how");
+    list->callback([this] {
+      todo = [this](const auto& comm) { return list_command(comm, topic_, markdown_); };
+    });
+    auto* check = app_.add_subcommand(
+        "check", "read a case and its data, report what would be solved and how");
     check->add_option("words", words_, "CASE.toml and key=value overrides");
-    check->callback([this] { todo = [this](const auto& comm) { return check_command(comm, words_); }; });
+    check->callback(
+        [this] { todo = [this](const auto& comm) { return check_command(comm, words_); }; });
     auto* bench = app_.add_subcommand("bench", "measure: mean, codecs, memory");
     bench->add_option("name", topic_, "mean, codecs or memory")->required();
     bench->add_option("words", words_, "key=value");
-    bench->callback([this] { todo = [this](const auto& comm) { return bench_command(comm, topic_, words_); }; });
+    bench->callback([this] {
+      todo = [this](const auto& comm) { return bench_command(comm, topic_, words_); };
+    });
   }
 
-  CLI::App app_{"Equipoise: equilibria, nested optima, optima under a PDE, and trade-offs, over MPI", "equipoise"};
+  CLI::App app_{
+      "Equipoise: equilibria, nested optima, optima under a PDE, and trade-offs, over MPI",
+      "equipoise"};
   RunArguments run_, compare_;
   std::vector<std::string> words_;
   std::string file_, directory_, picture_, topic_;

@@ -1,6 +1,5 @@
-#include <equipoise/partition/partition.hpp>
-
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/partition/partition.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -32,7 +31,8 @@ Partition Partition::by_cost(std::span<const double> costs, int parts) {
   double total = 0.0;
   for (std::size_t i = 0; i < costs.size(); ++i) {
     if (!(costs[i] >= 0.0) || std::isinf(costs[i])) {
-      throw ConfigurationError("the cost of item {} is {}; costs must be finite and not negative", i, costs[i]);
+      throw ConfigurationError("the cost of item {} is {}; costs must be finite and not negative",
+                               i, costs[i]);
     }
     total += costs[i];
   }
@@ -45,7 +45,8 @@ Partition Partition::by_cost(std::span<const double> costs, int parts) {
   for (std::size_t i = 0; i < costs.size() && part < static_cast<std::size_t>(parts); ++i) {
     // An item belongs to the part in which its middle lies.
     const double middle = prefix + 0.5 * costs[i];
-    while (part < static_cast<std::size_t>(parts) && middle >= total * static_cast<double>(part) / parts) {
+    while (part < static_cast<std::size_t>(parts) &&
+           middle >= total * static_cast<double>(part) / parts) {
       offsets[part++] = static_cast<std::int64_t>(i);
     }
     prefix += costs[i];
@@ -54,8 +55,10 @@ Partition Partition::by_cost(std::span<const double> costs, int parts) {
 }
 
 Partition Partition::from_offsets(std::vector<std::int64_t> offsets) {
-  if (offsets.size() < 2 || offsets.front() != 0 || !std::is_sorted(offsets.begin(), offsets.end())) {
-    throw ConfigurationError("partition offsets must start at 0, ascend, and name at least one part");
+  if (offsets.size() < 2 || offsets.front() != 0 ||
+      !std::is_sorted(offsets.begin(), offsets.end())) {
+    throw ConfigurationError(
+        "partition offsets must start at 0, ascend, and name at least one part");
   }
   return Partition(std::move(offsets));
 }
@@ -68,7 +71,8 @@ int Partition::owner(std::int64_t i) const {
 Layout::Layout(Partition chunks, Partition owners)
     : chunks_(std::move(chunks)), owners_(std::move(owners)) {
   if (owners_.size() != chunks_.parts()) {
-    throw ConfigurationError("a layout of {} chunks got owners for {}", chunks_.parts(), owners_.size());
+    throw ConfigurationError("a layout of {} chunks got owners for {}", chunks_.parts(),
+                             owners_.size());
   }
   std::vector<std::int64_t> offsets;
   for (const std::int64_t chunk : owners_.offsets()) {

@@ -19,7 +19,8 @@ extern "C" void on_alarm(int) {
   _exit(124);
 }
 
-/// Names the running test for the alarm, and keeps ranks together so that failures stay in their test.
+/// Names the running test for the alarm, and keeps ranks together so that failures stay in their
+/// test.
 class Watch : public testing::EmptyTestEventListener {
   void OnTestStart(const testing::TestInfo& info) override {
     std::snprintf(current_test, sizeof current_test, "%s.%s", info.test_suite_name(), info.name());

@@ -1,3 +1,5 @@
+#include "command.hpp"
+
 #include <equipoise/compress/mean.hpp>
 #include <equipoise/parallel/random.hpp>
 
@@ -7,8 +9,6 @@
 #include <chrono>
 #include <cstring>
 #include <vector>
-
-#include "command.hpp"
 
 namespace equipoise::drivers {
 namespace {
@@ -42,7 +42,8 @@ struct Sizes {
   std::vector<std::string> codecs = {"fp32", "natural", "topk:0.01", "randk:0.01"};
   void describe(state::OptionVisitor& visit) {
     visit.option("dimensions", dimensions, "vector lengths", state::at_least_one);
-    visit.option("repeats", repeats, "interleaved repeats, of which the median counts", state::at_least_one);
+    visit.option("repeats", repeats, "interleaved repeats, of which the median counts",
+                 state::at_least_one);
     visit.option("codecs", codecs, "codecs to measure");
   }
 };
@@ -62,9 +63,11 @@ Sizes read_sizes(const parallel::Comm& comm, const std::vector<std::string>& wor
 int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words) {
   const Sizes sizes = read_sizes(comm, words);
   if (comm.rank() == 0) {
-    fmt::print("exact mean of one vector per rank against MPI_Allreduce, {} ranks, median of {} interleaved repeats\n"
-               "{:>10} {:>12} {:>14} {:>8}\n",
-               comm.size(), sizes.repeats, "d", "mean [us]", "allreduce [us]", "ratio");
+    fmt::print(
+        "exact mean of one vector per rank against MPI_Allreduce, {} ranks, median of {} "
+        "interleaved repeats\n"
+        "{:>10} {:>12} {:>14} {:>8}\n",
+        comm.size(), sizes.repeats, "d", "mean [us]", "allreduce [us]", "ratio");
   }
   for (const double dimension : sizes.dimensions) {
     const auto d = static_cast<std::int64_t>(dimension);
@@ -82,7 +85,8 @@ int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words
       }));
       theirs.push_back(timed(comm, [&] {
         for (int i = 0; i < inner; ++i) {
-          MPI_Allreduce(v.data(), out.data(), static_cast<int>(d), MPI_DOUBLE, MPI_SUM, comm.handle());
+          MPI_Allreduce(v.data(), out.data(), static_cast<int>(d), MPI_DOUBLE, MPI_SUM,
+                        comm.handle());
         }
       }));
     }
@@ -108,8 +112,10 @@ int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& wor
     config.reject_unused();
   }
   if (comm.rank() == 0) {
-    fmt::print("encoding against memcpy of the vector (8 d bytes), one rank\n{:>10} {:<20} {:>12} {:>12} {:>14} {:>14}\n",
-               "d", "codec", "encode GB/s", "decode GB/s", "encode/memcpy", "decode/memcpy");
+    fmt::print(
+        "encoding against memcpy of the vector (8 d bytes), one rank\n{:>10} {:<20} {:>12} {:>12} "
+        "{:>14} {:>14}\n",
+        "d", "codec", "encode GB/s", "decode GB/s", "encode/memcpy", "decode/memcpy");
   }
   for (const double dimension : sizes.dimensions) {
     const auto d = static_cast<std::int64_t>(dimension);
@@ -130,12 +136,14 @@ int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& wor
           codec->prepare(v, draw, 0, selection);
           codec->encode(v, selection, all, chunks, draw, bytes);
         }));
-        decode.push_back(timed(comm, [&] { codec->decode_add(bytes, all, chunks, draw, 0, 1.0, out); }));
+        decode.push_back(
+            timed(comm, [&] { codec->decode_add(bytes, all, chunks, draw, 0, 1.0, out); }));
       }
       const double c = median(copy), e = median(encode), t = median(decode);
       if (comm.rank() == 0) {
         const double giga = 8e-9 * dimension;
-        fmt::print("{:>10} {:<20} {:>12.2f} {:>12.2f} {:>14.2f} {:>14.2f}\n", d, text, giga / e, giga / t, c / e, c / t);
+        fmt::print("{:>10} {:<20} {:>12.2f} {:>12.2f} {:>14.2f} {:>14.2f}\n", d, text, giga / e,
+                   giga / t, c / e, c / t);
         std::fflush(stdout);
       }
     }

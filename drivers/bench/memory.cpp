@@ -1,11 +1,11 @@
+#include "command.hpp"
+
 #include <equipoise/problems/registry.hpp>
 
 #include <fmt/format.h>
 
 #include <fstream>
 #include <string>
-
-#include "command.hpp"
 
 namespace equipoise::drivers {
 namespace {
@@ -22,8 +22,9 @@ double resident(const std::string& key) {
 }  // namespace
 
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words) {
-  std::vector<std::string> all = {"problem.name=game", "problem.structure=low-rank", "problem.dimension=10000000",
-                                  fmt::format("run.agents={}", comm.size()), "stop.max_iterations=5"};
+  std::vector<std::string> all = {
+      "problem.name=game", "problem.structure=low-rank", "problem.dimension=10000000",
+      fmt::format("run.agents={}", comm.size()), "stop.max_iterations=5"};
   all.insert(all.end(), words.begin(), words.end());
   Case c = open_case(comm, read_words(comm, all));
   double vector = 0.0;
@@ -41,8 +42,10 @@ int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& wor
   const double after = resident("VmHWM:");
   const double vectors = comm.max((after - before) / vector);
   if (comm.rank() == 0) {
-    fmt::print("{}: peak of {:.2f} vectors of the size of z per rank beyond the problem's data ({} ranks)\n", c.method,
-               vectors, comm.size());
+    fmt::print(
+        "{}: peak of {:.2f} vectors of the size of z per rank beyond the problem's data ({} "
+        "ranks)\n",
+        c.method, vectors, comm.size());
   }
   return 0;
 }

@@ -11,13 +11,14 @@
 
 namespace equipoise::compress {
 
-/// Point-to-point messages of one exchange: packed bytes, a checksummed header before long ones, every byte counted.
-/// Sends and receives must be posted in the same order on both sides of a pair.
+/// Point-to-point messages of one exchange: packed bytes, a checksummed header before long ones,
+/// every byte counted. Sends and receives must be posted in the same order on both sides of a pair.
 class Exchange {
  public:
   static constexpr std::size_t header_threshold = 4096;
 
-  Exchange(const parallel::Comm& comm, parallel::Traffic& traffic) : comm_(comm), traffic_(traffic) {}
+  Exchange(const parallel::Comm& comm, parallel::Traffic& traffic)
+      : comm_(comm), traffic_(traffic) {}
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
@@ -33,7 +34,8 @@ class Exchange {
   void send(int peer, int tag, std::span<const std::byte> bytes, Ticket& ticket);
   /// Starts receiving exactly `destination.size()` bytes.
   void receive(int peer, int tag, std::span<std::byte> destination, Ticket& ticket);
-  /// Waits for a message; checks the header of a received one. Throws Error if it cannot be trusted.
+  /// Waits for a message; checks the header of a received one. Throws Error if it cannot be
+  /// trusted.
   void finish(Ticket& ticket);
   /// Waits for a message of unknown length and reads it into `buffer`.
   void receive_any_length(int peer, int tag, std::vector<std::byte>& buffer);

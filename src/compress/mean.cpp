@@ -1,5 +1,6 @@
-#include <equipoise/compress/mean.hpp>
+#include "exchange.hpp"
 
+#include <equipoise/compress/mean.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
@@ -7,8 +8,6 @@
 #include <cmath>
 #include <cstring>
 #include <utility>
-
-#include "exchange.hpp"
 
 namespace equipoise::compress {
 namespace {
@@ -37,7 +36,9 @@ void set_scaled(double weight, std::span<const double> x, std::span<double> out)
   for (std::size_t i = 0; i < n; ++i) to[i] = weight * in[i];
 }
 
-std::span<const std::byte> bytes_of(std::span<const double> values) { return std::as_bytes(values); }
+std::span<const std::byte> bytes_of(std::span<const double> values) {
+  return std::as_bytes(values);
+}
 
 /// The ranges of each rank's chunks, taken together to segments.
 std::vector<std::vector<Range>> cut_segments(const Layout& layout) {
@@ -69,12 +70,14 @@ struct Packed {
 class Mean::Impl {
  public:
   Impl(parallel::Comm comm, Partition agents, MeanSetting setting)
-      : comm_(std::move(comm)), agents_(std::move(agents)), setting_(std::move(setting)),
+      : comm_(std::move(comm)),
+        agents_(std::move(agents)),
+        setting_(std::move(setting)),
         exchange_(comm_, traffic_) {
     const std::int64_t d = setting_.dimension;
     if (agents_.parts() != comm_.size()) {
-      throw ConfigurationError("agents are spread over {} ranks, the communicator has {}", agents_.parts(),
-                               comm_.size());
+      throw ConfigurationError("agents are spread over {} ranks, the communicator has {}",
+                               agents_.parts(), comm_.size());
     }
     if (std::ssize(setting_.weights) != agents_.size()) {
       throw ConfigurationError("{} weights for {} agents", setting_.weights.size(), agents_.size());
@@ -93,7 +96,8 @@ class Mean::Impl {
     }
   }
 
-  void compressed(std::int64_t iteration, std::span<const double> contributions, std::span<double> out) {
+  void compressed(std::int64_t iteration, std::span<const double> contributions,
+                  std::span<double> out) {
     if (!device_ && !server_) {
       dense(contributions, out);
       return;
@@ -156,7 +160,8 @@ class Mean::Impl {
       server_ = make_codec(setting_.server_codec, {d, 1});
       if (setting_.server_codec.starts_with("permk") || server_->shared_mask()) {
         throw ConfigurationError(
-            "server_codec = {} makes no sense: it is a codec for collections of agents; use natural, a "
+            "server_codec = {} makes no sense: it is a codec for collections of agents; use "
+            "natural, a "
             "quantizer or topk with a fraction",
             setting_.server_codec);
       }
@@ -164,8 +169,8 @@ class Mean::Impl {
       for (int c = 0; c < layout_.chunks().parts(); ++c) {
         const std::int64_t size = layout_.chunks().range(c).size();
         if (chunk_codecs_.empty() || chunk_codecs_.back().size != size) {
-          chunk_codecs_.push_back({size, make_codec(setting_.server_codec, {size, 1}),
-                                   Partition::uniform(size, 1)});
+          chunk_codecs_.push_back(
+              {size, make_codec(setting_.server_codec, {size, 1}), Partition::uniform(size, 1)});
         }
       }
     }
@@ -175,12 +180,14 @@ class Mean::Impl {
   void choose_collective() {
     const std::string& wish = setting_.collective;
     if (wish != "auto" && wish != "two-phase" && wish != "allgatherv") {
-      throw ConfigurationError("method.collective = {}: choose auto, two-phase or allgatherv", wish);
+      throw ConfigurationError("method.collective = {}: choose auto, two-phase or allgatherv",
+                               wish);
     }
     const bool possible = device_ && device_->sparse() && !server_;
     if (wish == "allgatherv" && !possible) {
       throw ConfigurationError(
-          "method.collective = allgatherv needs a sparse codec (randk, permk, topk) and no server codec");
+          "method.collective = allgatherv needs a sparse codec (randk, permk, topk) and no server "
+          "codec");
     }
     if (!possible || wish == "two-phase") return;
     // Bytes received per rank with one agent on each: (M - 1) K against K + N.
@@ -203,14 +210,18 @@ class Mean::Impl {
   }
   void end_round() {
     traffic_.rounds += 1;
-    if (!uplink_.empty()) traffic_.uplink_per_agent += *std::max_element(uplink_.begin(), uplink_.end());
+    if (!uplink_.empty())
+      traffic_.uplink_per_agent += *std::max_element(uplink_.begin(), uplink_.end());
     traffic_.downlink_per_agent += downlink_;
   }
 
-  // ---- packing -----------------------------------------------------------------------------------
+  // ---- packing
+  // -----------------------------------------------------------------------------------
 
-  /// Encodes the hosted agents' coordinates in `range`, and takes what was sent out of the error feedback.
-  void pack(std::span<const double> source, Range range, const Codec* codec, bool lengths, Packed& packed) {
+  /// Encodes the hosted agents' coordinates in `range`, and takes what was sent out of the error
+  /// feedback.
+  void pack(std::span<const double> source, Range range, const Codec* codec, bool lengths,
+            Packed& packed) {
     packed.bytes.clear();
     const std::size_t table = lengths ? at(hosted_.size()) * sizeof(std::int64_t) : 0;
     packed.bytes.resize(table);
@@ -223,10 +234,11 @@ class Mean::Impl {
       } else {
         const std::int64_t agent = hosted_.begin + a;
         const Draw draw = draw_->with_agent(agent);
-        codec->encode(row(source, a), selections_[at(a)], range, layout_.chunks(), draw, packed.bytes);
+        codec->encode(row(source, a), selections_[at(a)], range, layout_.chunks(), draw,
+                      packed.bytes);
         if (setting_.error_feedback) {
-          codec->decode_add(std::span(packed.bytes).subspan(start), range, layout_.chunks(), draw, agent,
-                            -1.0, error_row(a).subspan(at(range.begin), at(range.size())));
+          codec->decode_add(std::span(packed.bytes).subspan(start), range, layout_.chunks(), draw,
+                            agent, -1.0, error_row(a).subspan(at(range.begin), at(range.size())));
         }
       }
       const auto length = static_cast<std::int64_t>(packed.bytes.size() - start);
@@ -237,15 +249,17 @@ class Mean::Impl {
   }
 
   /// Adds the pieces of the agents hosted by `rank` to `out`, in agent order.
-  void unpack(std::span<const std::byte> bytes, int rank, Range range, const Codec* codec, bool lengths,
-              std::span<double> out) const {
+  void unpack(std::span<const std::byte> bytes, int rank, Range range, const Codec* codec,
+              bool lengths, std::span<double> out) const {
     const Range theirs = agents_.range(rank);
     std::size_t cursor = lengths ? at(theirs.size()) * sizeof(std::int64_t) : 0;
-    if (cursor > bytes.size()) throw Error(Exit::defect, "a message is shorter than its table of lengths");
+    if (cursor > bytes.size())
+      throw Error(Exit::defect, "a message is shorter than its table of lengths");
     for (std::int64_t agent = theirs.begin; agent < theirs.end; ++agent) {
       std::int64_t length = range.size() * 8;
       if (lengths) {
-        std::memcpy(&length, bytes.data() + at(agent - theirs.begin) * sizeof length, sizeof length);
+        std::memcpy(&length, bytes.data() + at(agent - theirs.begin) * sizeof length,
+                    sizeof length);
       } else if (codec) {
         length = *codec->bytes(range, layout_.chunks(), draw_->with_agent(agent), agent);
       }
@@ -255,7 +269,8 @@ class Mean::Impl {
       const auto piece = bytes.subspan(cursor, at(length));
       cursor += at(length);
       if (codec) {
-        codec->decode_add(piece, range, layout_.chunks(), draw_->with_agent(agent), agent, weight(agent), out);
+        codec->decode_add(piece, range, layout_.chunks(), draw_->with_agent(agent), agent,
+                          weight(agent), out);
       } else {
         add_raw(piece, weight(agent), out);
       }
@@ -272,7 +287,8 @@ class Mean::Impl {
   }
 
   /// Bytes of the message that `rank` sends for `range`, or nothing if only the sender knows.
-  [[nodiscard]] std::optional<std::int64_t> message_bytes(int rank, Range range, const Codec* codec) const {
+  [[nodiscard]] std::optional<std::int64_t> message_bytes(int rank, Range range,
+                                                          const Codec* codec) const {
     const Range theirs = agents_.range(rank);
     if (codec == nullptr) return theirs.size() * range.size() * 8;
     std::int64_t total = 0;
@@ -289,7 +305,8 @@ class Mean::Impl {
            !codec->bytes(Range{0, setting_.dimension}, layout_.chunks(), draw_->with_agent(0), 0);
   }
 
-  // ---- the server side ---------------------------------------------------------------------------
+  // ---- the server side
+  // ---------------------------------------------------------------------------
 
   struct ChunkCodec {
     std::int64_t size;
@@ -353,7 +370,8 @@ class Mean::Impl {
     std::int64_t count = 0;
     for_chunks(segment, [&](int, Range) { ++count; });
     std::size_t cursor = lengths ? at(count) * sizeof(std::int64_t) : 0;
-    if (cursor > bytes.size()) throw Error(Exit::defect, "a served message is shorter than its table");
+    if (cursor > bytes.size())
+      throw Error(Exit::defect, "a served message is shorter than its table");
     std::int64_t k = 0;
     std::int64_t payload = 0;
     for_chunks(segment, [&](int number, Range chunk) {
@@ -371,7 +389,8 @@ class Mean::Impl {
       }
       const auto values = out.subspan(at(chunk.begin), at(chunk.size()));
       std::fill(values.begin(), values.end(), 0.0);
-      entry.codec->decode_add(bytes.subspan(cursor, at(length)), all, entry.single, draw, number, 1.0, values);
+      entry.codec->decode_add(bytes.subspan(cursor, at(length)), all, entry.single, draw, number,
+                              1.0, values);
       cursor += at(length);
       payload += length;
       ++k;
@@ -393,9 +412,11 @@ class Mean::Impl {
     return known ? std::optional(total) : std::nullopt;
   }
 
-  // ---- the collectives ---------------------------------------------------------------------------
+  // ---- the collectives
+  // ---------------------------------------------------------------------------
 
-  /// Owners sum their chunks and hand them back; segment by segment, so that encoding, travel and summing overlap.
+  /// Owners sum their chunks and hand them back; segment by segment, so that encoding, travel and
+  /// summing overlap.
   void two_phase(std::span<const double> source, std::span<double> out, const Codec* device,
                  const Codec* server) {
     const bool up_lengths = variable(device);
@@ -502,7 +523,8 @@ class Mean::Impl {
     }
     for (std::int64_t a = 0; a < hosted_.size(); ++a) {
       uplink_[at(a)] += mine.size() * 8;
-      add_scaled(weight(hosted_.begin + a), row(source, a).subspan(at(mine.begin), at(mine.size())), values);
+      add_scaled(weight(hosted_.begin + a), row(source, a).subspan(at(mine.begin), at(mine.size())),
+                 values);
     }
   }
 
@@ -516,9 +538,10 @@ class Mean::Impl {
         t.down_in.resize(at(*served_bytes(*theirs, server)));
         exchange_.receive(s, down_tag(j), t.down_in, t.down_receive);
       } else {
-        exchange_.receive(s, down_tag(j),
-                          std::as_writable_bytes(out.subspan(at(theirs->begin), at(theirs->size()))),
-                          t.down_receive);
+        exchange_.receive(
+            s, down_tag(j),
+            std::as_writable_bytes(out.subspan(at(theirs->begin), at(theirs->size()))),
+            t.down_receive);
       }
     }
   }
@@ -613,7 +636,8 @@ class Mean::Impl {
     downlink_ = std::min(everything, setting_.dimension * 8);
   }
 
-  /// The MPI library's sum of local sums: fewer bytes with many agents on a rank, bits that depend on the rank count.
+  /// The MPI library's sum of local sums: fewer bytes with many agents on a rank, bits that depend
+  /// on the rank count.
   void allreduce(std::span<const double> source, std::span<double> out) {
     std::fill(out.begin(), out.end(), 0.0);
     for (std::int64_t a = 0; a < hosted_.size(); ++a) {
@@ -670,8 +694,8 @@ void Mean::rescale(double factor) {
 }
 void Mean::fields(state::FieldVisitor& visit) {
   if (!impl_->setting_.error_feedback) return;
-  visit.partitioned("mean/agent_errors", impl_->agents_, impl_->comm_.rank(), impl_->setting_.dimension,
-                    impl_->agent_errors_);
+  visit.partitioned("mean/agent_errors", impl_->agents_, impl_->comm_.rank(),
+                    impl_->setting_.dimension, impl_->agent_errors_);
   if (impl_->server_) {
     visit.partitioned("mean/owner_errors", impl_->layout_.coordinates(), impl_->comm_.rank(), 1,
                       impl_->owner_errors_);

@@ -15,7 +15,8 @@ void agree(const Comm& comm, const std::function<void()>& work) {
     message = error.what();
   } catch (const std::bad_alloc&) {
     code = Exit::defect;
-    message = fmt::format("rank {}: out of memory; use more ranks or a smaller problem", comm.rank());
+    message =
+        fmt::format("rank {}: out of memory; use more ranks or a smaller problem", comm.rank());
   } catch (const std::exception& error) {
     code = Exit::defect;
     message = error.what();

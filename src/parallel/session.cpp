@@ -1,6 +1,5 @@
-#include <equipoise/parallel/session.hpp>
-
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/parallel/session.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -49,7 +48,8 @@ int guarded(const Comm& comm, MPI_Comm departure, const std::function<int(const 
   } catch (const Error& error) {
     return leave(comm, departure, error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    return leave(comm, departure, Exit::defect, "out of memory; use more ranks or a smaller problem");
+    return leave(comm, departure, Exit::defect,
+                 "out of memory; use more ranks or a smaller problem");
   } catch (const std::exception& error) {
     return leave(comm, departure, Exit::defect, error.what());
   } catch (...) {

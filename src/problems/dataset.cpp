@@ -1,7 +1,6 @@
-#include <equipoise/problems/dataset.hpp>
-
 #include <equipoise/formats/libsvm.hpp>
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/problems/dataset.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -31,7 +30,8 @@ std::uint64_t content_hash(const SparseRows& rows) {
     const auto index = rows.row_index(r);
     const auto values = rows.row_values(r);
     for (std::size_t k = 0; k < index.size(); ++k) {
-      h = mix(h ^ static_cast<std::uint64_t>(index[k])) + mix(std::bit_cast<std::uint64_t>(values[k]));
+      h = mix(h ^ static_cast<std::uint64_t>(index[k])) +
+          mix(std::bit_cast<std::uint64_t>(values[k]));
     }
     sum += mix(h);
   }
@@ -39,7 +39,8 @@ std::uint64_t content_hash(const SparseRows& rows) {
 }
 
 /// Divides columns by their largest magnitude over all ranks; returns how many were changed.
-std::int64_t scale_columns(const parallel::Comm& comm, partition::DistributedDataset& data, bool all) {
+std::int64_t scale_columns(const parallel::Comm& comm, partition::DistributedDataset& data,
+                           bool all) {
   std::vector<double> largest(static_cast<std::size_t>(data.features), 0.0);
   for (const SparseRows& shard : data.shards) {
     for (std::size_t k = 0; k < shard.index.size(); ++k) {
@@ -74,21 +75,27 @@ LoadedDataset load_dataset(const parallel::Comm& comm, const std::string& path, 
   rows.index = std::move(file.block.columns);
   rows.values = std::move(file.block.values);
   if (file.rows < agents) {
-    throw ConfigurationError("{} has {} rows, fewer than run.agents = {}; use at most as many agents as rows", path,
-                             file.rows, agents);
+    throw ConfigurationError(
+        "{} has {} rows, fewer than run.agents = {}; use at most as many agents as rows", path,
+        file.rows, agents);
   }
   LoadedDataset loaded;
   loaded.nonzeros = file.nonzeros;
-  const auto hash = static_cast<std::uint64_t>(comm.sum(static_cast<std::int64_t>(content_hash(rows))));
-  loaded.data = partition::distribute(comm, rows, partition::Partition::uniform(agents, comm.size()), file.features);
+  const auto hash =
+      static_cast<std::uint64_t>(comm.sum(static_cast<std::int64_t>(content_hash(rows))));
+  loaded.data = partition::distribute(
+      comm, rows, partition::Partition::uniform(agents, comm.size()), file.features);
   if (scale == "none") {
     loaded.scale = "as in the file";
   } else {
     const std::int64_t changed = scale_columns(comm, loaded.data, scale == "max-abs");
-    loaded.scale = changed == 0 ? "as in the file" : fmt::format("{} columns divided by their largest magnitude", changed);
+    loaded.scale = changed == 0
+                       ? "as in the file"
+                       : fmt::format("{} columns divided by their largest magnitude", changed);
   }
-  loaded.fingerprint = fmt::format("rows={} features={} nonzeros={} agents={} scale={} hash={:016x}", file.rows,
-                                   file.features, file.nonzeros, agents, scale, hash);
+  loaded.fingerprint =
+      fmt::format("rows={} features={} nonzeros={} agents={} scale={} hash={:016x}", file.rows,
+                  file.features, file.nonzeros, agents, scale, hash);
   return loaded;
 }
 
@@ -96,8 +103,10 @@ SparseRows replicate_shard(const parallel::Comm& comm, const partition::Distribu
                            std::int64_t agent) {
   const int root = data.agents.owner(agent);
   SparseRows rows;
-  if (comm.rank() == root) rows = data.shards[static_cast<std::size_t>(agent - data.agents.range(root).begin)];
-  std::vector<std::int64_t> sizes = {rows.first, rows.rows(), static_cast<std::int64_t>(rows.index.size())};
+  if (comm.rank() == root)
+    rows = data.shards[static_cast<std::size_t>(agent - data.agents.range(root).begin)];
+  std::vector<std::int64_t> sizes = {rows.first, rows.rows(),
+                                     static_cast<std::int64_t>(rows.index.size())};
   comm.broadcast(sizes, root);
   rows.first = sizes[0];
   rows.labels.resize(static_cast<std::size_t>(sizes[1]));
@@ -106,7 +115,8 @@ SparseRows replicate_shard(const parallel::Comm& comm, const partition::Distribu
   rows.values.resize(static_cast<std::size_t>(sizes[2]));
   comm.broadcast(rows.labels, root);
   comm.broadcast(rows.offsets, root);
-  MPI_Bcast(rows.index.data(), static_cast<int>(rows.index.size()), MPI_INT32_T, root, comm.handle());
+  MPI_Bcast(rows.index.data(), static_cast<int>(rows.index.size()), MPI_INT32_T, root,
+            comm.handle());
   comm.broadcast(rows.values, root);
   return rows;
 }

@@ -1,10 +1,8 @@
-#include <equipoise/problems/registry.hpp>
-
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/problems/registry.hpp>
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
 #include <equipoise/problems/vi/robust_regression.hpp>
-#include <equipoise/problems/vi/traffic.hpp>
 #include <equipoise/state/config.hpp>
 #include <equipoise/vi/methods.hpp>
 
@@ -16,7 +14,6 @@ const std::vector<solve::ProblemEntry>& problems() {
   static const std::vector<solve::ProblemEntry> all = {
       game_problem(),
       robust_regression_problem(),
-      traffic_problem(),
       obstacle_problem(),
   };
   return all;
@@ -25,8 +22,8 @@ const std::vector<solve::ProblemEntry>& problems() {
 const std::vector<solve::MethodEntry>& methods() {
   static const std::vector<solve::MethodEntry> all = [] {
     std::vector<solve::MethodEntry> list;
-    for (const auto& spec : vi::methods()) list.push_back({"vi", spec.name, spec.help, spec.describe});
-    list.push_back(path_projection_method());
+    for (const auto& spec : vi::methods())
+      list.push_back({"vi", spec.name, spec.help, spec.describe});
     return list;
   }();
   return all;
@@ -36,7 +33,8 @@ const solve::ProblemEntry& find_problem(const std::string& family, const std::st
   std::vector<std::string> families;
   std::vector<std::string> names;
   for (const auto& entry : problems()) {
-    if ((family.empty() || entry.family == family) && (name.empty() || entry.name == name)) return entry;
+    if ((family.empty() || entry.family == family) && (name.empty() || entry.name == name))
+      return entry;
     if (family.empty() || entry.family == family) names.push_back(entry.name);
     if (std::find(families.begin(), families.end(), entry.family) == families.end()) {
       families.push_back(entry.family);
@@ -49,7 +47,8 @@ const solve::ProblemEntry& find_problem(const std::string& family, const std::st
   const std::string near = state::nearest(name, names);
   throw ConfigurationError("problem.name = {}: no such problem{}{}; there are {}", name,
                            family.empty() ? "" : " of family " + family,
-                           near.empty() ? "" : ", did you mean " + near + "?", fmt::join(names, ", "));
+                           near.empty() ? "" : ", did you mean " + near + "?",
+                           fmt::join(names, ", "));
 }
 
 }  // namespace equipoise::problems

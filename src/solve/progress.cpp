@@ -1,5 +1,4 @@
 #include <equipoise/solve/progress.hpp>
-
 #include <equipoise/solve/run.hpp>
 
 #include <fmt/format.h>

@@ -1,7 +1,6 @@
-#include <equipoise/solve/run.hpp>
-
 #include <equipoise/parallel/session.hpp>
 #include <equipoise/solve/progress.hpp>
+#include <equipoise/solve/run.hpp>
 
 #include <algorithm>
 #include <array>
@@ -19,8 +18,8 @@ double seconds_since(Clock::time_point start) {
 }
 
 std::vector<std::int64_t> as_numbers(const parallel::Traffic& t) {
-  return {t.uplink_per_agent, t.downlink_per_agent, t.sent, t.received, t.header_sent, t.header_received,
-          t.rounds};
+  return {t.uplink_per_agent, t.downlink_per_agent, t.sent,  t.received,
+          t.header_sent,      t.header_received,    t.rounds};
 }
 
 parallel::Traffic as_traffic(const std::vector<std::int64_t>& n) {
@@ -34,7 +33,8 @@ struct Before {
   std::vector<std::int64_t> counters;
 };
 
-/// Everything of a run that a checkpoint holds besides the method: where it is and how it got there.
+/// Everything of a run that a checkpoint holds besides the method: where it is and how it got
+/// there.
 class RunState : public state::Stateful {
  public:
   explicit RunState(Method& method) : method_(method) {}
@@ -74,7 +74,12 @@ class Loop {
  public:
   Loop(const parallel::Comm& comm, Method& method, const StopOptions& stop, const SaveOptions& save,
        const Saving& saving, const Watch& watch)
-      : comm_(comm), method_(method), stop_(stop), save_(save), saving_(saving), state_(method),
+      : comm_(comm),
+        method_(method),
+        stop_(stop),
+        save_(save),
+        saving_(saving),
+        state_(method),
         progress_(comm.rank() == 0, watch) {
     if (!saving.directory.empty()) {
       store_.emplace(comm, saving.directory, static_cast<int>(save.checkpoint_keep));
@@ -109,11 +114,13 @@ class Loop {
                           "received_bytes_max",
                           "header_bytes_max",
                           "rounds"};
-    for (const auto& counter : method_.counters()) state_.trace.names.push_back("calls_" + counter.first);
+    for (const auto& counter : method_.counters())
+      state_.trace.names.push_back("calls_" + counter.first);
     state_.trace.columns.assign(state_.trace.names.size(), {});
     state_.before.counters.assign(method_.counters().size(), 0);
     if (!saving_.resume_from.empty()) {
-      const auto loaded = state::CheckpointStore(comm_, saving_.resume_from).load(state_, saving_.identity);
+      const auto loaded =
+          state::CheckpointStore(comm_, saving_.resume_from).load(state_, saving_.identity);
       for (const auto& warning : loaded.warnings) progress_.note("warning: " + warning);
       progress_.note(fmt::format("resumed from {} at iteration {}", loaded.path, state_.iteration));
       rows_merged_ = state_.trace.columns.front().size();
@@ -150,8 +157,10 @@ class Loop {
   [[nodiscard]] std::optional<Stop> decide(const Report& report) const {
     if (report.failed || std::isinf(report.residual)) return Stop::not_finite;
     if (report.residual <= stop_.tolerance) return Stop::converged;
-    if (report.residual > stop_.divergence * std::max(state_.first_residual, 1e-300)) return Stop::diverged;
-    if (stop_.stall_checks > 0 && state_.checks_since_best >= stop_.stall_checks) return Stop::stalled;
+    if (report.residual > stop_.divergence * std::max(state_.first_residual, 1e-300))
+      return Stop::diverged;
+    if (stop_.stall_checks > 0 && state_.checks_since_best >= stop_.stall_checks)
+      return Stop::stalled;
     if (report.finished) return std::isnan(report.residual) ? Stop::converged : Stop::stalled;
     if (state_.iteration >= stop_.max_iterations) return Stop::iteration_limit;
     return std::nullopt;
@@ -160,7 +169,8 @@ class Loop {
   /// What only clocks, signals and this rank's counters know: agreed by one reduction.
   std::optional<Stop> control() {
     const double elapsed = seconds();
-    const auto done = static_cast<double>(std::max<std::int64_t>(1, state_.iteration - last_control_));
+    const auto done =
+        static_cast<double>(std::max<std::int64_t>(1, state_.iteration - last_control_));
     const double pace = std::max(1e-9, (elapsed - control_seconds_) / done);
     const bool due = store_ && save_.checkpoint_every > 0.0 &&
                      seconds_since(saved_at_) >= save_.checkpoint_every;
@@ -190,7 +200,8 @@ class Loop {
     return store_ && (save_due_ || by_count);
   }
 
-  /// Appends a row of this rank's figures; thins the history so that it stays short on endless runs.
+  /// Appends a row of this rank's figures; thins the history so that it stays short on endless
+  /// runs.
   void record(const Report& report, bool always) {
     if (!always && (!report.fresh || state_.iteration % state_.trace_stride != 0)) return;
     auto& columns = state_.trace.columns;
@@ -198,9 +209,8 @@ class Loop {
     if (!columns[0].empty() && columns[0].back() == iteration) return;
     const parallel::Traffic t = traffic();
     std::vector<double> row = {iteration, seconds(), report.residual, report.objective};
-    for (const std::int64_t n :
-         {t.uplink_per_agent, t.downlink_per_agent, t.sent, t.received, t.header_sent + t.header_received,
-          t.rounds}) {
+    for (const std::int64_t n : {t.uplink_per_agent, t.downlink_per_agent, t.sent, t.received,
+                                 t.header_sent + t.header_received, t.rounds}) {
       row.push_back(static_cast<double>(n));
     }
     const Counters counters = method_.counters();
@@ -226,13 +236,15 @@ class Loop {
     rows_merged_ = merged;
   }
 
-  /// Replaces the rows added since the last call by figures equal on every rank: the largest over ranks.
+  /// Replaces the rows added since the last call by figures equal on every rank: the largest over
+  /// ranks.
   void merge_trace() {
     auto& columns = state_.trace.columns;
     const auto first = static_cast<std::ptrdiff_t>(rows_merged_);
     std::vector<double> packed;
     for (std::size_t c = 0; c < columns.size(); ++c) {
-      if (merged_over_ranks(c)) packed.insert(packed.end(), columns[c].begin() + first, columns[c].end());
+      if (merged_over_ranks(c))
+        packed.insert(packed.end(), columns[c].begin() + first, columns[c].end());
     }
     if (!packed.empty()) comm_.max(packed);
     auto from = packed.begin();
@@ -319,14 +331,22 @@ class Loop {
 
 std::string name(Stop stop) {
   switch (stop) {
-    case Stop::converged: return "converged";
-    case Stop::iteration_limit: return "iteration_limit";
-    case Stop::time_limit: return "time_limit";
-    case Stop::byte_limit: return "byte_limit";
-    case Stop::stalled: return "stalled";
-    case Stop::diverged: return "diverged";
-    case Stop::not_finite: return "not_finite";
-    case Stop::interrupted: return "interrupted";
+    case Stop::converged:
+      return "converged";
+    case Stop::iteration_limit:
+      return "iteration_limit";
+    case Stop::time_limit:
+      return "time_limit";
+    case Stop::byte_limit:
+      return "byte_limit";
+    case Stop::stalled:
+      return "stalled";
+    case Stop::diverged:
+      return "diverged";
+    case Stop::not_finite:
+      return "not_finite";
+    case Stop::interrupted:
+      return "interrupted";
   }
   return "unknown";
 }
@@ -334,40 +354,50 @@ std::string name(Stop stop) {
 void StopOptions::describe(state::OptionVisitor& visit) {
   visit.option("tolerance", tolerance, "stop when the measure (stop.measure) is at or below this",
                state::positive);
-  visit.option("max_iterations", max_iterations, "stop after this many iterations", state::non_negative);
-  visit.option("max_seconds", max_seconds, "stop after this many seconds, with a checkpoint; 0 for no limit",
+  visit.option("max_iterations", max_iterations, "stop after this many iterations",
                state::non_negative);
-  visit.option("max_bytes", max_bytes, "stop when a rank has sent or received this many bytes; 0 for no limit",
+  visit.option("max_seconds", max_seconds,
+               "stop after this many seconds, with a checkpoint; 0 for no limit",
+               state::non_negative);
+  visit.option("max_bytes", max_bytes,
+               "stop when a rank has sent or received this many bytes; 0 for no limit",
                state::non_negative);
   visit.option("stall_checks", stall_checks,
                "stop when this many evaluations of the measure brought no new best; 0 for never",
                state::non_negative);
-  visit.option("divergence", divergence, "stop when the measure exceeds its first value by this factor",
-               state::at_least_one);
+  visit.option("divergence", divergence,
+               "stop when the measure exceeds its first value by this factor", state::at_least_one);
 }
 
 void SaveOptions::describe(state::OptionVisitor& visit) {
   visit.option("checkpoint_every", checkpoint_every,
-               "seconds between checkpoints (with --checkpoint DIR); 0 for none on time", state::non_negative);
+               "seconds between checkpoints (with --checkpoint DIR); 0 for none on time",
+               state::non_negative);
   visit.option("checkpoint_iterations", checkpoint_iterations,
                "iterations between checkpoints; 0 for none by count", state::non_negative);
-  visit.option("checkpoint_keep", checkpoint_keep, "how many checkpoints are kept", state::at_least_one);
-  visit.option("trace_rows", trace_rows, "about how many rows of history are kept", state::at_least_one);
+  visit.option("checkpoint_keep", checkpoint_keep, "how many checkpoints are kept",
+               state::at_least_one);
+  visit.option("trace_rows", trace_rows, "about how many rows of history are kept",
+               state::at_least_one);
 }
 
 Exit Summary::exit_code() const {
   switch (stop) {
-    case Stop::converged: return Exit::ok;
+    case Stop::converged:
+      return Exit::ok;
     case Stop::diverged:
-    case Stop::not_finite: return Exit::diverged;
+    case Stop::not_finite:
+      return Exit::diverged;
     case Stop::interrupted:
-    case Stop::time_limit: return checkpoint.empty() ? Exit::limit : Exit::requeue;
-    default: return Exit::limit;
+    case Stop::time_limit:
+      return checkpoint.empty() ? Exit::limit : Exit::requeue;
+    default:
+      return Exit::limit;
   }
 }
 
-Summary run(const parallel::Comm& comm, Method& method, const StopOptions& stop, const SaveOptions& save,
-            const Saving& saving, const Watch& watch) {
+Summary run(const parallel::Comm& comm, Method& method, const StopOptions& stop,
+            const SaveOptions& save, const Saving& saving, const Watch& watch) {
   return Loop(comm, method, stop, save, saving, watch).run();
 }
 

@@ -361,7 +361,8 @@ void Config::drop(std::string_view prefix) {
 
 std::vector<std::pair<std::string, std::string>> Config::values() const {
   std::vector<std::pair<std::string, std::string>> all;
-  for (const auto& [key, entry] : entries_) all.emplace_back(key, plain(value_of(parse_value(entry.text))));
+  for (const auto& [key, entry] : entries_)
+    all.emplace_back(key, plain(value_of(parse_value(entry.text))));
   return all;
 }
 

@@ -1,9 +1,9 @@
+#include "base.hpp"
+
 #include <equipoise/linalg/kernels.hpp>
 
 #include <algorithm>
 #include <cmath>
-
-#include "base.hpp"
 
 namespace equipoise::vi {
 namespace {
@@ -15,15 +15,20 @@ struct AcceleratedOptions {
   }
 };
 
-/// Accelerated projected gradient with restarts, for operators that are gradients of convex functions:
-/// y = z + b (z - z_), z+ = P(y - g F(y)) (Beck and Teboulle 2009), started anew when <y - z+, z+ - z> > 0
-/// (O'Donoghue and Candes 2015, the gradient scheme), so that strong convexity need not be known.
-/// O(sqrt(L/mu)) iterations, one operator each, and one more every `check` iterations for the measure.
-/// Five vectors of the size of z.
+/// Accelerated projected gradient with restarts, for operators that are gradients of convex
+/// functions: y = z + b (z - z_), z+ = P(y - g F(y)) (Beck and Teboulle 2009), started anew when <y
+/// - z+, z+ - z> > 0 (O'Donoghue and Candes 2015, the gradient scheme), so that strong convexity
+/// need not be known. O(sqrt(L/mu)) iterations, one operator each, and one more every `check`
+/// iterations for the measure. Five vectors of the size of z.
 class AcceleratedGradient final : public Base {
  public:
-  AcceleratedGradient(const Setting& setting, const ProblemView& problem, const AcceleratedOptions& options)
-      : Base(setting, problem, {}), z_(start()), previous_(z_), y_(vector()), value_(vector()),
+  AcceleratedGradient(const Setting& setting, const ProblemView& problem,
+                      const AcceleratedOptions& options)
+      : Base(setting, problem, {}),
+        z_(start()),
+        previous_(z_),
+        y_(vector()),
+        value_(vector()),
         scratch_(vector()) {
     const StepRule rule = StepRule::parse(options.step);
     f_.full(z_, value_);
@@ -78,9 +83,11 @@ MethodSpec accelerated_gradient_spec() {
           "accelerated projected gradient with restarts, for gradients of convex functions",
           [](state::OptionVisitor& visit) { AcceleratedOptions{}.describe(visit); },
           [](const ProblemView& problem) {
-            return problem.symmetric() ? std::string()
-                                       : std::string("accelerated-gradient needs an operator that is a gradient; use "
-                                                     "extragradient");
+            return problem.symmetric()
+                       ? std::string()
+                       : std::string(
+                             "accelerated-gradient needs an operator that is a gradient; use "
+                             "extragradient");
           },
           [](const Setting& setting, const ProblemView& problem, state::Config& config) {
             AcceleratedOptions options;

@@ -14,7 +14,8 @@ StepRule StepRule::parse(const std::string& text) {
   if (text == "theory") return {Kind::theory, 0.0};
   double value = 0.0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0.0) || std::isinf(value)) {
+  if (error != std::errc{} || end != text.data() + text.size() || !(value > 0.0) ||
+      std::isinf(value)) {
     throw ConfigurationError("method.step = {}: give auto, theory, or a positive number", text);
   }
   return {Kind::number, value};
@@ -26,7 +27,8 @@ Measure::Measure(Evaluation& evaluation, const std::string& name)
   solution_.resize(evaluation.size());
   if (!evaluation.problem().solution(evaluation.owned(), solution_)) {
     throw ConfigurationError(
-        "stop.measure = distance needs a problem whose solution is known; use stop.measure = residual");
+        "stop.measure = distance needs a problem whose solution is known; use stop.measure = "
+        "residual");
   }
   reference_ = evaluation.norm(solution_);
 }
@@ -110,9 +112,9 @@ double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z) {
 double estimate_lipschitz(Evaluation& f, std::span<const double> z, int rounds) {
   const Constants known = f.problem().constants();
   if (known.lipschitz > 0.0) return known.lipschitz;
-  return 1.1 * power_iteration(f, z, rounds, [&](std::span<const double> at, std::span<double> out) {
-           f.full(at, out);
-         });
+  return 1.1 * power_iteration(
+                   f, z, rounds,
+                   [&](std::span<const double> at, std::span<double> out) { f.full(at, out); });
 }
 
 }  // namespace equipoise::vi

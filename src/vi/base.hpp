@@ -22,14 +22,16 @@ struct StepRule {
   [[nodiscard]] bool automatic() const { return kind == Kind::automatic; }
 };
 
-/// What the tolerance is compared with (`stop.measure`): the natural residual relative to the start, or the
-/// squared relative distance to the known solution.
+/// What the tolerance is compared with (`stop.measure`): the natural residual relative to the
+/// start, or the squared relative distance to the known solution.
 class Measure {
  public:
   Measure(Evaluation& evaluation, const std::string& name);
   [[nodiscard]] bool needs_operator() const { return !distance_; }
-  /// The measure at z, given F(z) (not read for the distance). The first residual becomes the reference.
-  double at(std::span<const double> z, std::span<const double> operator_value, std::span<double> scratch);
+  /// The measure at z, given F(z) (not read for the distance). The first residual becomes the
+  /// reference.
+  double at(std::span<const double> z, std::span<const double> operator_value,
+            std::span<double> scratch);
   void fields(state::FieldVisitor& visit) { visit.scalar("measure/reference", reference_); }
 
  private:
@@ -39,7 +41,8 @@ class Measure {
   std::vector<double> solution_;
 };
 
-/// What every method of the family has: the evaluation, the measure, the report, the iteration number.
+/// What every method of the family has: the evaluation, the measure, the report, the iteration
+/// number.
 class Base : public solve::Method {
  public:
   Base(const Setting& setting, const ProblemView& problem, const Compression& compression)
@@ -48,7 +51,9 @@ class Base : public solve::Method {
   [[nodiscard]] solve::Report report() const override { return report_; }
   [[nodiscard]] parallel::Traffic traffic() const override { return f_.traffic(); }
   [[nodiscard]] solve::Counters counters() const override { return f_.counters(); }
-  [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override { return notes_; }
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override {
+    return notes_;
+  }
 
  protected:
   void base_fields(state::FieldVisitor& visit) {
@@ -58,7 +63,8 @@ class Base : public solve::Method {
     if (!f_.problem().partitioned()) f_.mean().fields(visit);
   }
   /// Evaluates the measure and marks the report as fresh; a NaN fails the run.
-  void assess(std::span<const double> z, std::span<const double> operator_value, std::span<double> scratch);
+  void assess(std::span<const double> z, std::span<const double> operator_value,
+              std::span<double> scratch);
   std::vector<double> vector() const { return std::vector<double>(f_.size(), 0.0); }
   std::vector<double> start() const {
     auto z = vector();
@@ -78,7 +84,8 @@ struct Estimates {
   double lipschitz = 0.0;      ///< L of F
   double lipschitz_rms = 0.0;  ///< sqrt(sum_m w_m L_m^2)
 };
-/// L_m of every agent from local operator calls alone; one allgatherv of a number per agent. **Collective.**
+/// L_m of every agent from local operator calls alone; one allgatherv of a number per agent.
+/// **Collective.**
 double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z);
 /// L of F, `rounds` uncompressed means. **Collective.**
 double estimate_lipschitz(Evaluation& f, std::span<const double> z, int rounds);

@@ -1,8 +1,8 @@
+#include "base.hpp"
+
 #include <equipoise/linalg/kernels.hpp>
 
 #include <cmath>
-
-#include "base.hpp"
 
 namespace equipoise::vi {
 namespace {
@@ -13,7 +13,8 @@ struct CegOptions {
   Compression compression{.codec = "randk:0.05"};
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step, "auto and theory (0.3/L), or a number");
-    visit.option("check_every", check_every, "iterations between evaluations of the residual, one exact mean each",
+    visit.option("check_every", check_every,
+                 "iterations between evaluations of the residual, one exact mean each",
                  state::at_least_one);
     visit.option("codec", compression.codec, "codec from agents to owners");
     visit.option("server_codec", compression.server_codec, "codec from owners to all");
@@ -21,13 +22,19 @@ struct CegOptions {
   }
 };
 
-/// Compressed extragradient: both half-steps use compressed means of the F_m themselves. Shipped as the baseline that
-/// must fail: F_m does not vanish at the solution, so a noise floor in proportion to the step remains.
+/// Compressed extragradient: both half-steps use compressed means of the F_m themselves. Shipped as
+/// the baseline that must fail: F_m does not vanish at the solution, so a noise floor in proportion
+/// to the step remains.
 class CompressedExtragradient final : public Base {
  public:
-  CompressedExtragradient(const Setting& setting, const ProblemView& problem, const CegOptions& options)
-      : Base(setting, problem, options.compression), check_every_(options.check_every), z_(start()),
-        y_(vector()), value_(vector()), rows_(f_.rows_size()) {
+  CompressedExtragradient(const Setting& setting, const ProblemView& problem,
+                          const CegOptions& options)
+      : Base(setting, problem, options.compression),
+        check_every_(options.check_every),
+        z_(start()),
+        y_(vector()),
+        value_(vector()),
+        rows_(f_.rows_size()) {
     const StepRule rule = StepRule::parse(options.step);
     f_.full(z_, value_);
     assess(z_, value_, y_);
@@ -80,9 +87,11 @@ MethodSpec compressed_extragradient_spec() {
   return {"ceg", "extragradient on compressed operators: the baseline that stalls at a noise floor",
           [](state::OptionVisitor& visit) { CegOptions{}.describe(visit); },
           [](const ProblemView& problem) {
-            return problem.partitioned() ? std::string("ceg compresses a mean over agents, but this problem's "
-                                                       "vector is partitioned over ranks; use extragradient")
-                                         : std::string();
+            return problem.partitioned()
+                       ? std::string(
+                             "ceg compresses a mean over agents, but this problem's "
+                             "vector is partitioned over ranks; use extragradient")
+                       : std::string();
           },
           [](const Setting& setting, const ProblemView& problem, state::Config& config) {
             CegOptions options;

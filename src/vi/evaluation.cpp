@@ -1,8 +1,7 @@
-#include <equipoise/vi/evaluation.hpp>
-
 #include <equipoise/linalg/kernels.hpp>
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/partition/distributed_vector.hpp>
+#include <equipoise/vi/evaluation.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -37,7 +36,8 @@ Evaluation::Evaluation(Setting setting, ProblemView problem, const Compression& 
   if (problem_.partitioned()) {
     if (compression.codec != "identity" || compression.server_codec != "identity") {
       throw ConfigurationError(
-          "codecs compress a mean over agents, but this problem's vector is partitioned over ranks and has "
+          "codecs compress a mean over agents, but this problem's vector is partitioned over ranks "
+          "and has "
           "none; leave method.codec and method.server_codec out");
     }
     owned_ = problem_.layout().owned(rank);
@@ -73,7 +73,8 @@ void Evaluation::average(std::span<const double> rows, std::span<double> out) {
   check_finite(rows, out);
 }
 
-void Evaluation::compressed(std::int64_t iteration, std::span<const double> rows, std::span<double> out) {
+void Evaluation::compressed(std::int64_t iteration, std::span<const double> rows,
+                            std::span<double> out) {
   (*mean_)(iteration, rows, out);
   check_finite(rows, out);
 }
@@ -103,20 +104,24 @@ void Evaluation::check_finite(std::span<const double> rows, std::span<const doub
       try {
         std::rethrow_exception(std::exchange(failure_, nullptr));
       } catch (const std::exception& error) {
-        throw Error(Exit::defect, fmt::format("the operator of agent {} failed: {}", failed_agent_, error.what()));
+        throw Error(Exit::defect, fmt::format("the operator of agent {} failed: {}", failed_agent_,
+                                              error.what()));
       }
     }
     const std::size_t d = out.size();
     for (std::int64_t m = hosted_.begin; m < hosted_.end; ++m) {
       const auto row = rows.subspan(at(m - hosted_.begin) * d, d);
       if (linalg::all_finite(row)) continue;
-      const auto bad = std::find_if(row.begin(), row.end(), [](double v) { return !std::isfinite(v); });
-      throw NotFiniteError("agent {} contributed {} at coordinate {}; a smaller method.step or better scaled "
-                           "data may help",
-                           m, *bad, bad - row.begin());
+      const auto bad =
+          std::find_if(row.begin(), row.end(), [](double v) { return !std::isfinite(v); });
+      throw NotFiniteError(
+          "agent {} contributed {} at coordinate {}; a smaller method.step or better scaled "
+          "data may help",
+          m, *bad, bad - row.begin());
     }
   });
-  throw NotFiniteError("the mean over agents left the finite numbers; a smaller method.step may help");
+  throw NotFiniteError(
+      "the mean over agents left the finite numbers; a smaller method.step may help");
 }
 
 double Evaluation::dot(std::span<const double> a, std::span<const double> b) const {
@@ -138,7 +143,8 @@ void Evaluation::prox(double step, std::span<double> z) {
   ++prox_calls_;
 }
 
-double Evaluation::natural_residual(std::span<const double> z, std::span<const double> operator_value,
+double Evaluation::natural_residual(std::span<const double> z,
+                                    std::span<const double> operator_value,
                                     std::span<double> scratch) {
   if (!problem_.constrained()) return norm(operator_value);
   linalg::add_scaled(z, -1.0, operator_value, scratch);
@@ -155,12 +161,13 @@ std::vector<double> Evaluation::gather(std::span<const double> by_hosted_agent) 
     offsets.push_back(static_cast<int>(agents_.range(r).begin));
   }
   std::vector<double> all(at(agents_.size()));
-  MPI_Allgatherv(by_hosted_agent.data(), static_cast<int>(by_hosted_agent.size()), MPI_DOUBLE, all.data(),
-                 counts.data(), offsets.data(), MPI_DOUBLE, setting_.comm.handle());
+  MPI_Allgatherv(by_hosted_agent.data(), static_cast<int>(by_hosted_agent.size()), MPI_DOUBLE,
+                 all.data(), counts.data(), offsets.data(), MPI_DOUBLE, setting_.comm.handle());
   return all;
 }
 
-void Evaluation::visit(state::FieldVisitor& visitor, std::string_view name, std::vector<double>& z) const {
+void Evaluation::visit(state::FieldVisitor& visitor, std::string_view name,
+                       std::vector<double>& z) const {
   if (halo_) {
     visitor.partitioned(name, problem_.layout().coordinates(), setting_.comm.rank(), 1, z);
   } else {

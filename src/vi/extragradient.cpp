@@ -1,9 +1,9 @@
+#include "base.hpp"
+
 #include <equipoise/linalg/kernels.hpp>
 
 #include <algorithm>
 #include <cmath>
-
-#include "base.hpp"
 
 namespace equipoise::vi {
 namespace {
@@ -17,14 +17,19 @@ struct ExtragradientOptions {
 
 /// Extragradient: y = P(z - g F(z)), z+ = P(z - g F(y)) (Korpelevich 1976), two means an iteration.
 ///
-/// Automatic steps accept g when g norm(F(z) - F(y)) <= 0.9 norm(z - y) (Khobotov 1987), which is the condition that
-/// the proof of convergence uses, so no constant is needed; the next step is what the last ratio allows.
-/// Five vectors of the size of z on each rank with one agent.
+/// Automatic steps accept g when g norm(F(z) - F(y)) <= 0.9 norm(z - y) (Khobotov 1987), which is
+/// the condition that the proof of convergence uses, so no constant is needed; the next step is
+/// what the last ratio allows. Five vectors of the size of z on each rank with one agent.
 class Extragradient final : public Base {
  public:
-  Extragradient(const Setting& setting, const ProblemView& problem, const ExtragradientOptions& options)
-      : Base(setting, problem, {}), rule_(StepRule::parse(options.step)), z_(start()), y_(vector()),
-        at_z_(vector()), at_y_(vector()) {
+  Extragradient(const Setting& setting, const ProblemView& problem,
+                const ExtragradientOptions& options)
+      : Base(setting, problem, {}),
+        rule_(StepRule::parse(options.step)),
+        z_(start()),
+        y_(vector()),
+        at_z_(vector()),
+        at_y_(vector()) {
     f_.full(z_, at_z_);
     assess(z_, at_z_, y_);
     first_step();
@@ -64,7 +69,8 @@ class Extragradient final : public Base {
     } else {
       const double lipschitz = f_.problem().constants().lipschitz;
       const double slope = f_.norm(at_z_);
-      step_ = lipschitz > 0.0 ? 0.9 / lipschitz : (slope > 0.0 ? std::max(1.0, f_.norm(z_)) / slope : 1.0);
+      step_ = lipschitz > 0.0 ? 0.9 / lipschitz
+                              : (slope > 0.0 ? std::max(1.0, f_.norm(z_)) / slope : 1.0);
       notes_.emplace_back("step", fmt::format("adapted by backtracking from {:.4g}", step_));
     }
     next_step_ = step_;
@@ -86,7 +92,7 @@ class Extragradient final : public Base {
       }
       const double limit = 0.9 * moved / changed;
       if (step_ <= limit) {
-        next_step_ = std::min(1.2 * step_, 0.97 * limit);
+        next_step_ = std::min(1.2 * step_, 0.9 * limit);
         return;
       }
       step_ = std::min(0.7 * step_, 0.9 * limit);

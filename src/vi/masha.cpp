@@ -1,10 +1,10 @@
+#include "base.hpp"
+
 #include <equipoise/linalg/kernels.hpp>
 #include <equipoise/parallel/random.hpp>
 
 #include <algorithm>
 #include <cmath>
-
-#include "base.hpp"
 
 namespace equipoise::vi {
 namespace {
@@ -15,31 +15,43 @@ struct MashaOptions {
   Compression compression;
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step, "auto (adapted at snapshots), theory, or a number");
-    visit.option("p", snapshot_probability, "probability of an uncompressed snapshot; 0 takes max(1/beta, 1/d)",
-                 {0.0, 1.0});
-    visit.option("codec", compression.codec, "codec from agents to owners (see: equipoise list compressors)");
+    visit.option("p", snapshot_probability,
+                 "probability of an uncompressed snapshot; 0 takes max(1/beta, 1/d)", {0.0, 1.0});
+    visit.option("codec", compression.codec,
+                 "codec from agents to owners (see: equipoise list compressors)");
     visit.option("server_codec", compression.server_codec, "codec from owners to all");
     visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
   }
 };
 
-/// MASHA1 (unbiased codecs) and MASHA2 (contractive codecs with error feedback): Beznosikov et al., Distributed methods
-/// with compressed communication for solving variational inequalities (2021), algorithms 1 and 2.
+/// MASHA1 (unbiased codecs) and MASHA2 (contractive codecs with error feedback): Beznosikov et al.,
+/// Distributed methods with compressed communication for solving variational inequalities (2021),
+/// algorithms 1 and 2.
 ///
 ///     a  = (1-p) z + p w,   zh = prox(a - g F(w))                      no communication
-///     G  = compressed mean of F_m(zh) - F_m(w)                          differences vanish at the solution
-///     z+ = prox(a - g (F(w) + G))                                       MASHA2: z+ = zh - mean of C(g D_m + e_m)
-///     w+ = z+ with probability p (all agents send F_m(w+) uncompressed), else w
+///     G  = compressed mean of F_m(zh) - F_m(w)                          differences vanish at the
+///     solution z+ = prox(a - g (F(w) + G))                                       MASHA2: z+ = zh -
+///     mean of C(g D_m + e_m) w+ = z+ with probability p (all agents send F_m(w+) uncompressed),
+///     else w
 ///
-/// F(w) is exact at a snapshot, so the residual is known there; automatic steps are adapted there as well: back to
-/// the best snapshot with half the step when the residual doubled, a fifth more after ten falls in a row.
-/// Vectors on each rank: z, w, F(w), zh, G, the best w, and two per hosted agent (MASHA2: three, and a share).
+/// F(w) is exact at a snapshot, so the residual is known there; automatic steps are adapted there
+/// as well: back to the best snapshot with half the step when the residual doubled, a fifth more
+/// after ten falls in a row. Vectors on each rank: z, w, F(w), zh, G, the best w, and two per
+/// hosted agent (MASHA2: three, and a share).
 class Masha final : public Base {
  public:
-  Masha(const Setting& setting, const ProblemView& problem, const MashaOptions& options, bool contractive)
-      : Base(setting, problem, with_feedback(options.compression, contractive)), contractive_(contractive),
-        rule_(StepRule::parse(options.step)), p_(options.snapshot_probability), z_(start()), w_(z_),
-        at_w_(vector()), half_(vector()), change_(vector()), rows_at_w_(f_.rows_size()),
+  Masha(const Setting& setting, const ProblemView& problem, const MashaOptions& options,
+        bool contractive)
+      : Base(setting, problem, with_feedback(options.compression, contractive)),
+        contractive_(contractive),
+        rule_(StepRule::parse(options.step)),
+        p_(options.snapshot_probability),
+        z_(start()),
+        w_(z_),
+        at_w_(vector()),
+        half_(vector()),
+        change_(vector()),
+        rows_at_w_(f_.rows_size()),
         rows_(f_.rows_size()) {
     check_codecs(options.compression);
     if (p_ == 0.0) p_ = default_probability();
@@ -66,7 +78,10 @@ class Masha final : public Base {
     }
     const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);
     ++iteration_;
-    if (!measure_.needs_operator()) assess(z_, at_w_, half_);
+    if (!measure_.needs_operator()) {
+      assess(z_, at_w_, half_);
+      report_.fresh = false;  // a noisy figure: progress is judged at snapshots
+    }
     if (coin.uniform(0) < p_) snapshot();
   }
 
@@ -95,10 +110,12 @@ class Masha final : public Base {
   [[nodiscard]] bool adaptive() const { return rule_.automatic(); }
 
   void check_codecs(const Compression& compression) const {
-    const auto check = [&](const compress::Descriptor& codec, const std::string& key, const std::string& text) {
+    const auto check = [&](const compress::Descriptor& codec, const std::string& key,
+                           const std::string& text) {
       if (!contractive_ && codec.needs_error_feedback) {
         throw ConfigurationError(
-            "{} = {} is biased, and masha1 needs an unbiased codec; use masha2, or one of randk, permk, natural, "
+            "{} = {} is biased, and masha1 needs an unbiased codec; use masha2, or one of randk, "
+            "permk, natural, "
             "qsgd",
             key, text);
       }
@@ -107,7 +124,8 @@ class Masha final : public Base {
     check(f_.mean().server(), "method.server_codec", compression.server_codec);
   }
 
-  /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages (section 6.1 of the paper's analysis).
+  /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages (section 6.1 of the paper's
+  /// analysis).
   [[nodiscard]] double default_probability() const {
     const double beta = f_.mean().device().beta;
     const double d = static_cast<double>(f_.problem().dimension());
@@ -122,11 +140,13 @@ class Masha final : public Base {
     const double q = std::isfinite(device.q) ? device.q : 1.0;
     const auto agents = static_cast<double>(f_.problem().agents());
     if (device.collection_a == 1.0 && device.collection_b == 1.0) {
-      // PermK: exact for equal agents, so L governs where they are alike and half of the mean square where not.
+      // PermK: exact for equal agents, so L governs where they are alike and half of the mean
+      // square where not.
       const double c = adaptive() ? std::max(lipschitz, 0.5 * lipschitz_rms) : lipschitz_rms;
       return std::sqrt(q_server) * c;
     }
-    return std::sqrt(q_server * ((q - 1.0) / agents * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
+    return std::sqrt(q_server *
+                     ((q - 1.0) / agents * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
   }
 
   void first_step() {
@@ -142,9 +162,10 @@ class Masha final : public Base {
       } else {
         step_ = (adaptive() ? 1.0 : 0.5) * std::sqrt(p_) / second_moment(lipschitz, rms);
       }
-      notes_.emplace_back("step", fmt::format("{:.4g}{}, p = {:.4g}, L = {:.4g}, rms of the agents' L = {:.4g}",
-                                              step_, adaptive() ? " at the start, adapted at snapshots" : "",
-                                              p_, lipschitz, rms));
+      notes_.emplace_back(
+          "step",
+          fmt::format("{:.4g}{}, p = {:.4g}, L = {:.4g}, rms of the agents' L = {:.4g}", step_,
+                      adaptive() ? " at the start, adapted at snapshots" : "", p_, lipschitz, rms));
     }
     step_cap_ = 4.0 * step_;
   }
@@ -166,6 +187,7 @@ class Masha final : public Base {
   void snapshot() {
     move_snapshot(z_);
     if (measure_.needs_operator()) assess(w_, at_w_, half_);
+    report_.fresh = true;
     if (adaptive()) adapt(residual_at_w());
   }
 
@@ -197,7 +219,8 @@ class Masha final : public Base {
     }
   }
 
-  /// The residual doubled: the step was too long. Start again from the best snapshot with half of it.
+  /// The residual doubled: the step was too long. Start again from the best snapshot with half of
+  /// it.
   void go_back() {
     z_ = best_;
     move_snapshot(best_);
@@ -230,11 +253,14 @@ class Masha final : public Base {
 std::string refuse(const ProblemView& problem, bool contractive) {
   const std::string name = contractive ? "masha2" : "masha1";
   if (problem.partitioned()) {
-    return name + " compresses a mean over agents, but this problem's vector is partitioned over ranks; use "
-                  "extragradient";
+    return name +
+           " compresses a mean over agents, but this problem's vector is partitioned over ranks; "
+           "use "
+           "extragradient";
   }
   if (contractive && problem.constrained()) {
-    return "masha2 needs Z = R^d without a regulariser (error feedback and projections do not commute); use masha1";
+    return "masha2 needs Z = R^d without a regulariser (error feedback and projections do not "
+           "commute); use masha1";
   }
   return "";
 }
@@ -248,7 +274,8 @@ MethodSpec spec(bool contractive, const std::string& help, const std::string& co
   return {contractive ? "masha2" : "masha1", help,
           [options](state::OptionVisitor& visit) { options().describe(visit); },
           [contractive](const ProblemView& problem) { return refuse(problem, contractive); },
-          [options, contractive](const Setting& setting, const ProblemView& problem, state::Config& config) {
+          [options, contractive](const Setting& setting, const ProblemView& problem,
+                                 state::Config& config) {
             MashaOptions o = options();
             config.read("method", o);
             return std::make_unique<Masha>(setting, problem, o, contractive);
@@ -258,10 +285,14 @@ MethodSpec spec(bool contractive, const std::string& help, const std::string& co
 }  // namespace
 
 MethodSpec masha1_spec() {
-  return spec(false, "unbiased compressed differences to a snapshot (default permk), constraints allowed", "permk");
+  return spec(false,
+              "unbiased compressed differences to a snapshot (default permk), constraints allowed",
+              "permk");
 }
 MethodSpec masha2_spec() {
-  return spec(true, "contractive compressed differences with error feedback (default topk), Z = R^d", "topk:0.05");
+  return spec(true,
+              "contractive compressed differences with error feedback (default topk), Z = R^d",
+              "topk:0.05");
 }
 
 }  // namespace equipoise::vi

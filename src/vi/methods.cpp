@@ -1,12 +1,12 @@
-#include <equipoise/vi/methods.hpp>
-
 #include "base.hpp"
+
+#include <equipoise/vi/methods.hpp>
 
 namespace equipoise::vi {
 
 const std::vector<MethodSpec>& methods() {
   static const std::vector<MethodSpec> all = {
-      extragradient_spec(), masha1_spec(), masha2_spec(), compressed_extragradient_spec(),
+      extragradient_spec(),        masha1_spec(), masha2_spec(), compressed_extragradient_spec(),
       accelerated_gradient_spec(),
   };
   return all;
@@ -24,8 +24,9 @@ std::unique_ptr<solve::Method> make_method(const std::string& name, const Settin
     names.push_back(spec.name);
   }
   const std::string near = state::nearest(name, names);
-  throw ConfigurationError("method.name = {}: no such method of family vi{}; see: equipoise list vi", name,
-                           near.empty() ? "" : ", did you mean " + near + "?");
+  throw ConfigurationError(
+      "method.name = {}: no such method of family vi{}; see: equipoise list vi", name,
+      near.empty() ? "" : ", did you mean " + near + "?");
 }
 
 }  // namespace equipoise::vi

@@ -1,6 +1,5 @@
-#include <equipoise/partition/partition.hpp>
-
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/partition/partition.hpp>
 
 #include <gtest/gtest.h>
 

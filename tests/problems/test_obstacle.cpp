@@ -11,7 +11,7 @@
 #include <numbers>
 #include <vector>
 
-namespace equipoise::problems::vi {
+namespace equipoise::problems {
 namespace {
 
 using parallel::Comm;
@@ -188,4 +188,4 @@ TEST(Obstacle, BadSizesAreRefused) {
 }
 
 }  // namespace
-}  // namespace equipoise::problems::vi
+}  // namespace equipoise::problems

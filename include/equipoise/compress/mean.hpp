@@ -14,35 +14,40 @@
 
 namespace equipoise::compress {
 
-/// What a mean over agents is made of. Everything here is logical: nothing depends on the rank count.
+/// What a mean over agents is made of. Everything here is logical: nothing depends on the rank
+/// count.
 struct MeanSetting {
   std::int64_t dimension = 0;
-  std::vector<double> weights;             ///< [M], not negative, summing to 1
-  std::string codec = "identity";          ///< agents to owners
-  std::string server_codec = "identity";   ///< owners to all
-  std::string collective = "auto";         ///< auto, two-phase, allgatherv
-  std::int64_t chunks = 0;                 ///< S; 0 takes partition::default_chunks
-  bool error_feedback = false;             ///< keep what a codec drops and add it to the next message
-  bool fast = false;                       ///< dense means through MPI_Allreduce: bits depend on the rank count
+  std::vector<double> weights;            ///< [M], not negative, summing to 1
+  std::string codec = "identity";         ///< agents to owners
+  std::string server_codec = "identity";  ///< owners to all
+  std::string collective = "auto";        ///< auto, two-phase, allgatherv
+  std::int64_t chunks = 0;                ///< S; 0 takes partition::default_chunks
+  bool error_feedback = false;  ///< keep what a codec drops and add it to the next message
+  bool fast = false;  ///< dense means through MPI_Allreduce: bits depend on the rank count
   std::uint64_t seed = 0;
 };
 
-/// The one primitive that moves vectors: the weighted mean over agents of one vector each, compressed.
+/// The one primitive that moves vectors: the weighted mean over agents of one vector each,
+/// compressed.
 ///
-/// Three agents on two ranks, two chunks: rank 0 hosts agents 0 and 1 and owns chunk A, rank 1 hosts agent 2
-/// and owns chunk B. Rank 1 sends agent 2's A to rank 0; rank 0 sends agents 0's and 1's B to rank 1; each owner adds
-/// its chunk in agent order, compresses it once more if a server codec is set, and sends it to the other.
-/// So the result has the same bits on any number of ranks, on all of them.
+/// Three agents on two ranks, two chunks: rank 0 hosts agents 0 and 1 and owns chunk A, rank 1
+/// hosts agent 2 and owns chunk B. Rank 1 sends agent 2's A to rank 0; rank 0 sends agents 0's and
+/// 1's B to rank 1; each owner adds its chunk in agent order, compresses it once more if a server
+/// codec is set, and sends it to the other. So the result has the same bits on any number of ranks,
+/// on all of them.
 ///
-/// Sparse codecs without a server codec take the shorter way: every rank sends its agents' messages to all, and
-/// every rank adds them in agent order (`allgatherv`).
+/// Sparse codecs without a server codec take the shorter way: every rank sends its agents' messages
+/// to all, and every rank adds them in agent order (`allgatherv`).
 ///
-/// Memory per rank beyond the caller's vectors: error feedback d per hosted agent and d / P; otherwise messages in
-/// flight, two segments of about 32768 coordinates per peer and hosted agent. Messages above 4 kB carry a
-/// header with a checksum. NaN or Inf in any contribution gives a NaN in `out` on every rank.
+/// Memory per rank beyond the caller's vectors: error feedback d per hosted agent and d / P;
+/// otherwise messages in flight, two segments of about 32768 coordinates per peer and hosted agent.
+/// Messages above 4 kB carry a header with a checksum. NaN or Inf in any contribution gives a NaN
+/// in `out` on every rank.
 class Mean {
  public:
-  /// `agents` says which rank hosts which agent. Throws ConfigurationError for codecs that make no sense here.
+  /// `agents` says which rank hosts which agent. Throws ConfigurationError for codecs that make no
+  /// sense here.
   Mean(parallel::Comm comm, partition::Partition agents, MeanSetting setting);
   ~Mean();
   Mean(Mean&&) noexcept;
@@ -50,7 +55,8 @@ class Mean {
 
   /// out = server_codec(sum_m weight_m codec(v_m)), [hosted x d] row-major -> [d] on every rank.
   /// `iteration` keys the random draws. **Collective**, one round.
-  void operator()(std::int64_t iteration, std::span<const double> contributions, std::span<double> out);
+  void operator()(std::int64_t iteration, std::span<const double> contributions,
+                  std::span<double> out);
   /// out = sum_m weight_m v_m, uncompressed and without error feedback. **Collective**, one round.
   void dense(std::span<const double> contributions, std::span<double> out);
 

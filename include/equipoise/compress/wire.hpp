@@ -64,7 +64,8 @@ struct Header {
                                                                std::span<const std::byte> payload);
 
 /// Reads a header that travelled apart from its payload, with the checks of the other overload.
-[[nodiscard]] Header read_header(std::span<const std::byte> header, std::span<const std::byte> payload);
+[[nodiscard]] Header read_header(std::span<const std::byte> header,
+                                 std::span<const std::byte> payload);
 
 /// Reads the header of a message, a header and its whole payload. Throws Error on a wrong magic, an
 /// unknown version, codec or value type, a length that is not the payload's, or a wrong CRC: no

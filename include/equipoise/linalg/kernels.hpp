@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <span>
 
-/// Loops over contiguous vectors held in full by one rank. Sums run over eight fixed accumulators, so that
-/// they vectorise and yet have the same bits for any alignment.
+/// Loops over contiguous vectors held in full by one rank. Sums run over eight fixed accumulators,
+/// so that they vectorise and yet have the same bits for any alignment.
 namespace equipoise::linalg {
 
 namespace detail {
@@ -18,13 +18,15 @@ double fixed_order_sum(std::size_t n, Term term) {
   }
   double tail = 0.0;
   for (; i < n; ++i) tail += term(i);
-  return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7])) + tail;
+  return ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7])) +
+         tail;
 }
 }  // namespace detail
 
 /// Inner product, [n] x [n] -> 1.
 inline double dot(std::span<const double> a, std::span<const double> b) {
-  return detail::fixed_order_sum(a.size(), [p = a.data(), q = b.data()](std::size_t i) { return p[i] * q[i]; });
+  return detail::fixed_order_sum(
+      a.size(), [p = a.data(), q = b.data()](std::size_t i) { return p[i] * q[i]; });
 }
 /// Squared Euclidean distance.
 inline double squared_distance(std::span<const double> a, std::span<const double> b) {
@@ -35,7 +37,8 @@ inline double squared_distance(std::span<const double> a, std::span<const double
 }
 /// True if every entry is a finite number.
 inline bool all_finite(std::span<const double> a) {
-  return detail::fixed_order_sum(a.size(), [p = a.data()](std::size_t i) { return p[i] * 0.0; }) == 0.0;
+  return detail::fixed_order_sum(a.size(), [p = a.data()](std::size_t i) { return p[i] * 0.0; }) ==
+         0.0;
 }
 /// out = x + scale * y; `out` may be `x` or `y`.
 inline void add_scaled(std::span<const double> x, double scale, std::span<const double> y,

@@ -13,7 +13,8 @@ namespace equipoise::parallel {
 /// The error that every rank throws when one of them failed inside `agree`.
 class CollectiveError : public Error {
  public:
-  CollectiveError(int rank, Exit code, const std::string& message) : Error(code, message), rank_(rank) {}
+  CollectiveError(int rank, Exit code, const std::string& message)
+      : Error(code, message), rank_(rank) {}
   /// The lowest rank that failed; the message is its own.
   [[nodiscard]] int rank() const { return rank_; }
 
@@ -27,8 +28,8 @@ void agree(const Comm& comm, const std::function<void()>& work);
 }  // namespace detail
 
 /// Runs communication-free work on each rank; if any rank threw, every rank throws the same
-/// CollectiveError, with the message and exit code of the lowest rank that failed. Wrap what can fail on
-/// one rank alone: reading files, allocation, user callbacks.
+/// CollectiveError, with the message and exit code of the lowest rank that failed. Wrap what can
+/// fail on one rank alone: reading files, allocation, user callbacks.
 /// **Collective**, one allreduce of 8 bytes (and two broadcasts after a failure).
 template <class Work>
 auto agree(const Comm& comm, Work&& work) {

@@ -12,8 +12,8 @@ namespace equipoise::parallel {
 /// A cheap shared handle of one duplicated MPI communicator.
 ///
 /// Duplicate once per program or group, then copy freely: a copy never communicates. The MPI
-/// communicator is freed by `close()` (collective); a handle that is merely dropped leaks it, because a
-/// collective call in a destructor would hang while an exception unwinds.
+/// communicator is freed by `close()` (collective); a handle that is merely dropped leaks it,
+/// because a collective call in a destructor would hang while an exception unwinds.
 class Comm {
  public:
   /// A communicator of this process alone. Never communicates.
@@ -29,8 +29,8 @@ class Comm {
   [[nodiscard]] int rank() const { return state_->rank; }
   [[nodiscard]] int size() const { return state_->size; }
 
-  /// Largest and smallest value, integer sum, and "true on any rank". **Collective**, one allreduce of 8 bytes.
-  /// All are exact and independent of the number of ranks.
+  /// Largest and smallest value, integer sum, and "true on any rank". **Collective**, one allreduce
+  /// of 8 bytes. All are exact and independent of the number of ranks.
   [[nodiscard]] double max(double value) const;
   [[nodiscard]] std::int64_t max(std::int64_t value) const;
   [[nodiscard]] std::int64_t min(std::int64_t value) const;

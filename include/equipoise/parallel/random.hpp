@@ -23,13 +23,14 @@ enum class Purpose : std::uint32_t {
 };
 
 /// Counter-based random numbers: Philox4x32-10 keyed by the seed, with the counter
-/// (iteration, purpose, agent, index). There is no state to save, and any rank can draw what any other drew.
-/// An agent may be anything logical: a device, a chunk, a block, a member of a population.
-/// Cost: one Philox block (about 10 ns) gives two doubles; `index` may run to 2^33.
+/// (iteration, purpose, agent, index). There is no state to save, and any rank can draw what any
+/// other drew. An agent may be anything logical: a device, a chunk, a block, a member of a
+/// population. Cost: one Philox block (about 10 ns) gives two doubles; `index` may run to 2^33.
 /// Source: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (SC 2011).
 class Draw {
  public:
-  constexpr Draw(std::uint64_t seed, Purpose purpose, std::int64_t iteration, std::int64_t agent = 0)
+  constexpr Draw(std::uint64_t seed, Purpose purpose, std::int64_t iteration,
+                 std::int64_t agent = 0)
       : seed_(seed),
         iteration_(static_cast<std::uint32_t>(iteration)),
         purpose_(static_cast<std::uint32_t>(purpose) |

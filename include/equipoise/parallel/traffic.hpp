@@ -5,8 +5,8 @@
 namespace equipoise::parallel {
 
 /// Bytes moved so far, counted where they are handed to MPI. A message to oneself counts 0.
-/// `uplink` and `downlink` are logical: what one agent would exchange with a server (the papers' metric);
-/// the rest is what this rank really moved. Payload and headers are never mixed.
+/// `uplink` and `downlink` are logical: what one agent would exchange with a server (the papers'
+/// metric); the rest is what this rank really moved. Payload and headers are never mixed.
 struct Traffic {
   std::int64_t uplink_per_agent = 0;    ///< payload bytes, largest over agents
   std::int64_t downlink_per_agent = 0;  ///< payload bytes

@@ -17,15 +17,16 @@ struct Range {
 
 /// Who owns what: items 0..size()-1 cut into `parts()` contiguous ranges, some perhaps empty.
 ///
-/// Ten items over four parts, `uniform(10, 4)`: part 0 owns 0 1 2, part 1 owns 3 4 5, part 2 owns 6 7,
-/// part 3 owns 8 9; `owner(6)` is 2. A pure value: no communicator inside, equal on every rank.
+/// Ten items over four parts, `uniform(10, 4)`: part 0 owns 0 1 2, part 1 owns 3 4 5, part 2 owns 6
+/// 7, part 3 owns 8 9; `owner(6)` is 2. A pure value: no communicator inside, equal on every rank.
 class Partition {
  public:
   Partition() = default;
-  /// Parts whose sizes differ by at most one, larger ones first. Throws for negative `items` or `parts` < 1.
+  /// Parts whose sizes differ by at most one, larger ones first. Throws for negative `items` or
+  /// `parts` < 1.
   static Partition uniform(std::int64_t items, int parts);
-  /// Contiguous parts of nearly equal cost: part p ends where the prefix sum passes (p+1)/parts of the total.
-  /// Costs must be finite and not negative.
+  /// Contiguous parts of nearly equal cost: part p ends where the prefix sum passes (p+1)/parts of
+  /// the total. Costs must be finite and not negative.
   static Partition by_cost(std::span<const double> costs, int parts);
   /// From the parts+1 ascending offsets, the first of them 0.
   static Partition from_offsets(std::vector<std::int64_t> offsets);
@@ -47,13 +48,14 @@ class Partition {
 
 /// Coordinates cut into logical chunks, and chunks given to ranks.
 ///
-/// The chunks belong to the problem or the configuration, never to the rank count, so sums taken chunk by
-/// chunk give the same bits on any number of ranks. Chunks {0 1 2}{3 4}{5 6 7} over two ranks: rank 0 owns
-/// coordinates 0..4, rank 1 owns 5..7.
+/// The chunks belong to the problem or the configuration, never to the rank count, so sums taken
+/// chunk by chunk give the same bits on any number of ranks. Chunks {0 1 2}{3 4}{5 6 7} over two
+/// ranks: rank 0 owns coordinates 0..4, rank 1 owns 5..7.
 class Layout {
  public:
   Layout() = default;
-  /// `chunks` cuts the coordinates, `owners` gives chunk numbers to ranks (its size is chunks.parts()).
+  /// `chunks` cuts the coordinates, `owners` gives chunk numbers to ranks (its size is
+  /// chunks.parts()).
   Layout(Partition chunks, Partition owners);
   /// `dimension` coordinates in `chunk_count` uniform chunks, dealt uniformly to `ranks`.
   static Layout uniform(std::int64_t dimension, int chunk_count, int ranks);

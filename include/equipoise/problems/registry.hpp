@@ -12,6 +12,7 @@ namespace equipoise::problems {
 /// Every method of every family.
 [[nodiscard]] const std::vector<solve::MethodEntry>& methods();
 /// The problem `name` of `family` ("" for any). Throws ConfigurationError with the nearest name.
-[[nodiscard]] const solve::ProblemEntry& find_problem(const std::string& family, const std::string& name);
+[[nodiscard]] const solve::ProblemEntry& find_problem(const std::string& family,
+                                                      const std::string& name);
 
 }  // namespace equipoise::problems

@@ -15,10 +15,12 @@ namespace equipoise::solve {
 
 using Facts = std::vector<std::pair<std::string, std::string>>;
 
-/// What was proved about a stored solution, computed by a path that shares no code with the methods.
+/// What was proved about a stored solution, computed by a path that shares no code with the
+/// methods.
 struct Certificate {
-  std::vector<std::pair<std::string, double>> values;  ///< name and figure, norms and units in the name
-  double measure = 0.0;                                ///< the figure that the stop tolerance is compared with
+  std::vector<std::pair<std::string, double>>
+      values;            ///< name and figure, norms and units in the name
+  double measure = 0.0;  ///< the figure that the stop tolerance is compared with
 };
 
 /// A configured problem of any family: all that the command needs to know of it.
@@ -34,12 +36,14 @@ class Instance {
   /// Makes the method `name`, reading `method.*` and `stop.measure` from `config`. **Collective.**
   /// Throws ConfigurationError for a method that does not fit, with the reason.
   virtual std::unique_ptr<Method> make_method(const std::string& name, state::Config& config) = 0;
-  /// Storage for a solution read back from a run file, with the fields that the methods name in `solution`.
+  /// Storage for a solution read back from a run file, with the fields that the methods name in
+  /// `solution`.
   virtual std::unique_ptr<state::Stateful> solution_storage() = 0;
   /// Recomputes the certificate of a solution (its fields, by name). **Collective.**
   virtual Certificate certify(state::Stateful& solution) = 0;
   /// Writes the solution as CSV files into a directory. **Collective.** Returns the paths.
-  virtual std::vector<std::string> export_csv(state::Stateful& solution, const std::string& directory) = 0;
+  virtual std::vector<std::string> export_csv(state::Stateful& solution,
+                                              const std::string& directory) = 0;
 };
 
 /// A problem as the registry knows it.

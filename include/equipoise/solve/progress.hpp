@@ -10,14 +10,15 @@ namespace equipoise::solve {
 
 struct Watch;
 
-/// How a run shows itself on rank 0: one live line on a terminal, a plain line every few seconds elsewhere.
+/// How a run shows itself on rank 0: one live line on a terminal, a plain line every few seconds
+/// elsewhere.
 class Progress {
  public:
   Progress(bool speaks, const Watch& watch);
   /// A line for the log, above the live line.
   void note(const std::string& line);
-  void update(std::int64_t iteration, double seconds, const Report& report, const parallel::Traffic& traffic,
-              double tolerance);
+  void update(std::int64_t iteration, double seconds, const Report& report,
+              const parallel::Traffic& traffic, double tolerance);
   /// Clears the live line.
   void end();
 

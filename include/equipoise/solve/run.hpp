@@ -49,8 +49,9 @@ struct SaveOptions {
 
 /// Where a run saves itself and whether it continues an earlier one.
 struct Saving {
-  std::string directory;    ///< checkpoints go here; empty for none
-  std::string resume_from;  ///< start from the newest checkpoint in this directory; empty to start afresh
+  std::string directory;  ///< checkpoints go here; empty for none
+  std::string
+      resume_from;  ///< start from the newest checkpoint in this directory; empty to start afresh
   state::Identity identity;
   std::string config_toml;
 };
@@ -61,7 +62,8 @@ struct Watch {
   std::function<void(const std::string& line)> note;  ///< a line for the log
 };
 
-/// What came out, equal on every rank. Traffic figures are the largest over ranks (or agents), counters sums.
+/// What came out, equal on every rank. Traffic figures are the largest over ranks (or agents),
+/// counters sums.
 struct Summary {
   Stop stop = Stop::iteration_limit;
   std::int64_t iterations = 0;
@@ -78,13 +80,14 @@ struct Summary {
   [[nodiscard]] Exit exit_code() const;
 };
 
-/// The one run loop of every family: steps until a stop rule that all ranks agree on, keeps the trace, shows
-/// progress, saves checkpoints on time, on SIGUSR1 and at the end, and resumes.
+/// The one run loop of every family: steps until a stop rule that all ranks agree on, keeps the
+/// trace, shows progress, saves checkpoints on time, on SIGUSR1 and at the end, and resumes.
 ///
-/// Stop rules on the residual, on iterations and on bytes are decided from values equal on every rank, without
-/// communication; time and signals are agreed by one allreduce of 40 bytes about every 20 ms.
+/// Stop rules on the residual, on iterations and on bytes are decided from values equal on every
+/// rank, without communication; time and signals are agreed by one allreduce of 40 bytes about
+/// every 20 ms.
 /// **Collective.** Throws what the method throws, and CheckpointError.
-Summary run(const parallel::Comm& comm, Method& method, const StopOptions& stop, const SaveOptions& save,
-            const Saving& saving, const Watch& watch);
+Summary run(const parallel::Comm& comm, Method& method, const StopOptions& stop,
+            const SaveOptions& save, const Saving& saving, const Watch& watch);
 
 }  // namespace equipoise::solve

@@ -16,19 +16,22 @@ struct Identity {
   std::string method;   ///< method name and the options that shape its state, one line
 };
 
-/// A directory of numbered checkpoint files, `checkpoint-000042.h5` with `checkpoint-000042.json` beside it.
+/// A directory of numbered checkpoint files, `checkpoint-000042.h5` with `checkpoint-000042.json`
+/// beside it.
 ///
-/// A file is written beside its name, every dataset with a checksum, flushed to disk, marked complete, and
-/// renamed; nothing is ever overwritten, and the last `keep` are kept. The manifest holds the size and a
-/// digest of the whole file, so any flipped bit is found. Arrays are in global order: any number of ranks reads them.
+/// A file is written beside its name, every dataset with a checksum, flushed to disk, marked
+/// complete, and renamed; nothing is ever overwritten, and the last `keep` are kept. The manifest
+/// holds the size and a digest of the whole file, so any flipped bit is found. Arrays are in global
+/// order: any number of ranks reads them.
 class CheckpointStore {
  public:
-  /// Makes the directory if needed. **Collective.** Throws CheckpointError where it cannot be written.
+  /// Makes the directory if needed. **Collective.** Throws CheckpointError where it cannot be
+  /// written.
   CheckpointStore(parallel::Comm comm, std::string directory, int keep = 2);
 
-  /// Writes the fields of `object` as the next number. **Collective.** Refuses with CheckpointError, on all
-  /// ranks and without a trace, when the disk has no room; an older checkpoint is removed only after success.
-  /// Returns the path.
+  /// Writes the fields of `object` as the next number. **Collective.** Refuses with
+  /// CheckpointError, on all ranks and without a trace, when the disk has no room; an older
+  /// checkpoint is removed only after success. Returns the path.
   std::string save(Stateful& object, const Identity& identity, const std::string& config_toml);
 
   struct Loaded {
@@ -37,7 +40,8 @@ class CheckpointStore {
     std::vector<std::string> warnings;  ///< damaged files that were passed over, with the reason
   };
   /// Reads the newest complete and valid checkpoint into `object`. **Collective.**
-  /// Throws CheckpointError when there is none that is valid, or when it belongs to another problem or method.
+  /// Throws CheckpointError when there is none that is valid, or when it belongs to another problem
+  /// or method.
   Loaded load(Stateful& object, const Identity& identity);
   /// True if the directory holds any checkpoint file. **Collective.**
   bool any() const;

@@ -15,12 +15,13 @@
 
 namespace equipoise::vi {
 
-/// What a run decides for every method: who takes part, and how results may depend on the rank count.
+/// What a run decides for every method: who takes part, and how results may depend on the rank
+/// count.
 struct Setting {
   parallel::Comm comm;
   std::uint64_t seed = 0;
-  bool fast = false;             ///< run.reduction = fast
-  std::int64_t chunks = 0;       ///< run.chunks, 0 for the default
+  bool fast = false;                 ///< run.reduction = fast
+  std::int64_t chunks = 0;           ///< run.chunks, 0 for the default
   std::string measure = "residual";  ///< stop.measure: residual or distance
 };
 
@@ -32,12 +33,14 @@ struct Compression {
   bool error_feedback = false;
 };
 
-/// A problem set up on its ranks: the operator, its parts and means, inner products, prox and counters.
+/// A problem set up on its ranks: the operator, its parts and means, inner products, prox and
+/// counters.
 ///
-/// One interface for both kinds of problem. With agents every rank holds z in full ("owned" is everything, scalars
-/// cost nothing); with a partitioned z every rank holds its entries (scalars cost one reduction).
-/// A user's function that throws on one rank fills its contribution with NaN, which reaches every rank through the
-/// mean; then all ranks throw the same error. So the normal path needs no agreement.
+/// One interface for both kinds of problem. With agents every rank holds z in full ("owned" is
+/// everything, scalars cost nothing); with a partitioned z every rank holds its entries (scalars
+/// cost one reduction). A user's function that throws on one rank fills its contribution with NaN,
+/// which reaches every rank through the mean; then all ranks throw the same error. So the normal
+/// path needs no agreement.
 class Evaluation {
  public:
   Evaluation(Setting setting, ProblemView problem, const Compression& compression);
@@ -68,8 +71,10 @@ class Evaluation {
   [[nodiscard]] double distance(std::span<const double> a, std::span<const double> b,
                                 std::span<double> scratch) const;
   void prox(double step, std::span<double> z);
-  /// norm(z - prox_{h}(z - F)), the natural residual with g = 1. **Collective** for a partitioned z.
-  [[nodiscard]] double natural_residual(std::span<const double> z, std::span<const double> operator_value,
+  /// norm(z - prox_{h}(z - F)), the natural residual with g = 1. **Collective** for a partitioned
+  /// z.
+  [[nodiscard]] double natural_residual(std::span<const double> z,
+                                        std::span<const double> operator_value,
                                         std::span<double> scratch);
   /// One number per agent, from the hosted agents' to all. **Collective**, one allgatherv.
   [[nodiscard]] std::vector<double> gather(std::span<const double> by_hosted_agent) const;
@@ -77,7 +82,8 @@ class Evaluation {
   /// Names a vector of the size of z, replicated or partitioned as the problem is.
   void visit(state::FieldVisitor& visitor, std::string_view name, std::vector<double>& z) const;
   /// Names a matrix of contributions, by agent.
-  void visit_rows(state::FieldVisitor& visitor, std::string_view name, std::vector<double>& rows) const;
+  void visit_rows(state::FieldVisitor& visitor, std::string_view name,
+                  std::vector<double>& rows) const;
 
   [[nodiscard]] parallel::Traffic traffic() const;
   [[nodiscard]] solve::Counters counters() const;

@@ -16,33 +16,39 @@ using Facts = std::vector<std::pair<std::string, std::string>>;
 
 /// Constants of a problem where they are known; what is not is 0 and gets estimated.
 struct Constants {
-  double lipschitz = 0.0;        ///< L of F
-  double lipschitz_rms = 0.0;    ///< sqrt(sum_m weight_m L_m^2)
+  double lipschitz = 0.0;            ///< L of F
+  double lipschitz_rms = 0.0;        ///< sqrt(sum_m weight_m L_m^2)
   double strong_monotonicity = 0.0;  ///< mu
-  double similarity_max = 0.0;   ///< largest Lipschitz constant of F_m - F_1
+  double similarity_max = 0.0;       ///< largest Lipschitz constant of F_m - F_1
   double similarity_rms = 0.0;
 };
 
 /// A variational inequality VI(F, h, Z) whose operator is a weighted sum over agents,
 /// F(z) = sum_m weight(m) F_m(z), with z in R^d held in full by every rank.
 ///
-/// The three members required: `dimension()` is d, `agents()` is M, and `apply(agent, z, out)` computes
-/// out = F_agent(z), [d] -> [d], without communication; `out` never aliases `z`. For a saddle point
-/// min_x max_y f the operator is (grad_x f, -grad_y f): the minus sign is the problem's.
+/// The three members required: `dimension()` is d, `agents()` is M, and `apply(agent, z, out)`
+/// computes out = F_agent(z), [d] -> [d], without communication; `out` never aliases `z`. For a
+/// saddle point min_x max_y f the operator is (grad_x f, -grad_y f): the minus sign is the
+/// problem's.
 ///
 /// Members that may be added, each `const`:
 /// - `double weight(agent)`: not negative, summing to 1; 1/M without it.
-/// - `void prox(double step, span<double> z)`: in place, z := prox_{step h}(z), the projection on Z for an
+/// - `void prox(double step, span<double> z)`: in place, z := prox_{step h}(z), the projection on Z
+/// for an
 ///   indicator; the identity without it (Z = R^d). Independent of agents and ranks.
 /// - `void start(span<double> z)`: the first point; 0 without it.
-/// - `bool solution(span<double> z)`: fills the exact solution where it is known, else returns false.
+/// - `bool solution(span<double> z)`: fills the exact solution where it is known, else returns
+/// false.
 /// - `Constants constants()`.
-/// - `void surrogate(span<const double> z, span<double> out)`: F_1, a data sample replicated on every rank.
-/// - `int64 samples(agent)` and `void apply_batch(agent, z, span<const int64> batch, out)`: F_m as a mean of
+/// - `void surrogate(span<const double> z, span<double> out)`: F_1, a data sample replicated on
+/// every rank.
+/// - `int64 samples(agent)` and `void apply_batch(agent, z, span<const int64> batch, out)`: F_m as
+/// a mean of
 ///   parts and the mean over a batch of them (full batch = apply).
 /// - for people: `Facts facts()`, and `string fingerprint()`, equal on every rank.
 /// - `bool symmetric()`: F is the gradient of a convex function (its Jacobian is symmetric).
-/// - `Facts check(span<const double> z)`: assumptions verified at a point, for the log (e.g. concavity).
+/// - `Facts check(span<const double> z)`: assumptions verified at a point, for the log (e.g.
+/// concavity).
 template <class P>
 concept AgentProblem = requires(const P& p, std::int64_t agent, std::span<const double> z,
                                 std::span<double> out) {
@@ -52,24 +58,25 @@ concept AgentProblem = requires(const P& p, std::int64_t agent, std::span<const 
 };
 
 /// A variational inequality whose z is itself partitioned over ranks: every rank holds only the
-/// coordinates `layout().owned(rank)` and the ghosts it asks for. Every entry of F is computed by one rank.
+/// coordinates `layout().owned(rank)` and the ghosts it asks for. Every entry of F is computed by
+/// one rank.
 ///
-/// `ghosts(rank)` lists the foreign global indices that rank needs, ascending; `apply_partitioned(owned, x,
-/// ghost_values, out)` computes the owned entries of F, with `ghost_values` in the order of `ghosts`.
-/// The chunks of the layout must not depend on the rank count: dot products sum chunk by chunk.
-/// Optional: `prox(step, owned, z)` in place on the owned entries, `start(owned, z)`,
-/// `solution(owned, z)`, `constants()`, `facts()`, `fingerprint()`.
+/// `ghosts(rank)` lists the foreign global indices that rank needs, ascending;
+/// `apply_partitioned(owned, x, ghost_values, out)` computes the owned entries of F, with
+/// `ghost_values` in the order of `ghosts`. The chunks of the layout must not depend on the rank
+/// count: dot products sum chunk by chunk. Optional: `prox(step, owned, z)` in place on the owned
+/// entries, `start(owned, z)`, `solution(owned, z)`, `constants()`, `facts()`, `fingerprint()`.
 template <class P>
-concept PartitionedProblem =
-    requires(const P& p, int rank, partition::Range owned, std::span<const double> x,
-             std::span<const double> ghost_values, std::span<double> out) {
-      { p.layout() } -> std::convertible_to<const partition::Layout&>;
-      { p.ghosts(rank) } -> std::convertible_to<std::vector<std::int64_t>>;
-      p.apply_partitioned(owned, x, ghost_values, out);
-    };
+concept PartitionedProblem = requires(const P& p, int rank, partition::Range owned,
+                                      std::span<const double> x,
+                                      std::span<const double> ghost_values, std::span<double> out) {
+  { p.layout() } -> std::convertible_to<const partition::Layout&>;
+  { p.ghosts(rank) } -> std::convertible_to<std::vector<std::int64_t>>;
+  p.apply_partitioned(owned, x, ghost_values, out);
+};
 
-/// A non-owning view of a problem, two pointers wide: methods are compiled once and take any problem
-/// through it. The problem must outlive the view. Entries that a problem lacks are null.
+/// A non-owning view of a problem, two pointers wide: methods are compiled once and take any
+/// problem through it. The problem must outlive the view. Entries that a problem lacks are null.
 class ProblemView {
  public:
   struct Table {
@@ -83,8 +90,8 @@ class ProblemView {
     Constants (*constants)(const void*);
     void (*surrogate)(const void*, std::span<const double>, std::span<double>);
     std::int64_t (*samples)(const void*, std::int64_t);
-    void (*apply_batch)(const void*, std::int64_t, std::span<const double>, std::span<const std::int64_t>,
-                        std::span<double>);
+    void (*apply_batch)(const void*, std::int64_t, std::span<const double>,
+                        std::span<const std::int64_t>, std::span<double>);
     const partition::Layout& (*layout)(const void*);
     std::vector<std::int64_t> (*ghosts)(const void*, int);
     void (*apply_partitioned)(const void*, partition::Range, std::span<const double>,
@@ -96,8 +103,8 @@ class ProblemView {
   };
 
   template <class P>
-    requires(AgentProblem<P> || PartitionedProblem<P>)
-  ProblemView(const P& problem) : self_(&problem), table_(&table_of<P>) {}  // NOLINT(google-explicit-constructor)
+  requires(AgentProblem<P> || PartitionedProblem<P>) ProblemView(const P& problem)
+      : self_(&problem), table_(&table_of<P>) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool partitioned() const { return table_->apply_partitioned != nullptr; }
   [[nodiscard]] bool constrained() const { return table_->prox != nullptr; }
@@ -127,13 +134,17 @@ class ProblemView {
   void surrogate(std::span<const double> z, std::span<double> out) const {
     table_->surrogate(self_, z, out);
   }
-  [[nodiscard]] std::int64_t samples(std::int64_t agent) const { return table_->samples(self_, agent); }
-  void apply_batch(std::int64_t agent, std::span<const double> z, std::span<const std::int64_t> batch,
-                   std::span<double> out) const {
+  [[nodiscard]] std::int64_t samples(std::int64_t agent) const {
+    return table_->samples(self_, agent);
+  }
+  void apply_batch(std::int64_t agent, std::span<const double> z,
+                   std::span<const std::int64_t> batch, std::span<double> out) const {
     table_->apply_batch(self_, agent, z, batch, out);
   }
   [[nodiscard]] const partition::Layout& layout() const { return table_->layout(self_); }
-  [[nodiscard]] std::vector<std::int64_t> ghosts(int rank) const { return table_->ghosts(self_, rank); }
+  [[nodiscard]] std::vector<std::int64_t> ghosts(int rank) const {
+    return table_->ghosts(self_, rank);
+  }
   void apply_partitioned(partition::Range owned, std::span<const double> x,
                          std::span<const double> ghost_values, std::span<double> out) const {
     table_->apply_partitioned(self_, owned, x, ghost_values, out);
@@ -169,7 +180,9 @@ constexpr ProblemView::Table ProblemView::make_table() {
   if constexpr (AgentProblem<P>) {
     t.dimension = [](const void* s) -> std::int64_t { return as<P>(s).dimension(); };
     t.agents = [](const void* s) -> std::int64_t { return as<P>(s).agents(); };
-    t.apply = [](const void* s, std::int64_t agent, In z, Out out) { as<P>(s).apply(agent, z, out); };
+    t.apply = [](const void* s, std::int64_t agent, In z, Out out) {
+      as<P>(s).apply(agent, z, out);
+    };
     if constexpr (requires(const P& p) { p.weight(std::int64_t{}); }) {
       t.weight = [](const void* s, std::int64_t agent) -> double { return as<P>(s).weight(agent); };
     }
@@ -188,25 +201,34 @@ constexpr ProblemView::Table ProblemView::make_table() {
     if constexpr (requires(const P& p, In z, Out out, std::span<const std::int64_t> batch) {
                     p.apply_batch(std::int64_t{}, z, batch, out);
                   }) {
-      t.samples = [](const void* s, std::int64_t agent) -> std::int64_t { return as<P>(s).samples(agent); };
-      t.apply_batch = [](const void* s, std::int64_t agent, In z, std::span<const std::int64_t> batch,
+      t.samples = [](const void* s, std::int64_t agent) -> std::int64_t {
+        return as<P>(s).samples(agent);
+      };
+      t.apply_batch = [](const void* s, std::int64_t agent, In z,
+                         std::span<const std::int64_t> batch,
                          Out out) { as<P>(s).apply_batch(agent, z, batch, out); };
     }
   } else {
     t.dimension = [](const void* s) -> std::int64_t { return as<P>(s).layout().dimension(); };
     t.layout = [](const void* s) -> const partition::Layout& { return as<P>(s).layout(); };
-    t.ghosts = [](const void* s, int rank) -> std::vector<std::int64_t> { return as<P>(s).ghosts(rank); };
+    t.ghosts = [](const void* s, int rank) -> std::vector<std::int64_t> {
+      return as<P>(s).ghosts(rank);
+    };
     t.apply_partitioned = [](const void* s, Range owned, In x, In ghost_values, Out out) {
       as<P>(s).apply_partitioned(owned, x, ghost_values, out);
     };
     if constexpr (requires(const P& p, Out z) { p.prox(1.0, Range{}, z); }) {
-      t.prox = [](const void* s, double step, Range owned, Out z) { as<P>(s).prox(step, owned, z); };
+      t.prox = [](const void* s, double step, Range owned, Out z) {
+        as<P>(s).prox(step, owned, z);
+      };
     }
     if constexpr (requires(const P& p, Out z) { p.start(Range{}, z); }) {
       t.start = [](const void* s, Range owned, Out z) { as<P>(s).start(owned, z); };
     }
     if constexpr (requires(const P& p, Out z) { p.solution(Range{}, z); }) {
-      t.solution = [](const void* s, Range owned, Out z) -> bool { return as<P>(s).solution(owned, z); };
+      t.solution = [](const void* s, Range owned, Out z) -> bool {
+        return as<P>(s).solution(owned, z);
+      };
     }
   }
   if constexpr (requires(const P& p) { p.constants(); }) {
@@ -219,7 +241,7 @@ constexpr ProblemView::Table ProblemView::make_table() {
     t.fingerprint = [](const void* s) -> std::string { return as<P>(s).fingerprint(); };
   }
   if constexpr (requires(const P& p) { p.symmetric(); }) {
-    t.symmetric = [](const void* s) -> bool { return as(s).symmetric(); };
+    t.symmetric = [](const void* s) -> bool { return as<P>(s).symmetric(); };
   }
   if constexpr (requires(const P& p, In z) { p.check(z); }) {
     t.check = [](const void* s, In z) -> Facts { return as<P>(s).check(z); };

@@ -1,8 +1,7 @@
-#include <equipoise/problems/vi/game.hpp>
-
 #include <equipoise/linalg/kernels.hpp>
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/random.hpp>
+#include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/instance.hpp>
 
 #include <cmath>
@@ -16,15 +15,17 @@ using Eigen::VectorXd;
 
 std::int64_t checked_half(const GameOptions& options) {
   if (options.dimension < 2 || options.dimension % 2 != 0) {
-    throw ConfigurationError("problem.dimension = {}: a game has two players of equal size, give an even number",
-                             options.dimension);
+    throw ConfigurationError(
+        "problem.dimension = {}: a game has two players of equal size, give an even number",
+        options.dimension);
   }
   return options.dimension / 2;
 }
 
 std::string print(const GameOptions& o) {
-  return fmt::format("game {} d={} agents={} h={} mu={} coupling={} seed={}", o.structure, o.dimension, o.agents,
-                     o.heterogeneity, o.strong_monotonicity, o.coupling, o.seed);
+  return fmt::format("game {} d={} agents={} h={} mu={} coupling={} seed={}", o.structure,
+                     o.dimension, o.agents, o.heterogeneity, o.strong_monotonicity, o.coupling,
+                     o.seed);
 }
 
 double spectral_norm(const MatrixXd& a) {
@@ -43,8 +44,8 @@ double spectral_norm(const MatrixXd& a) {
 
 void GameOptions::describe(state::OptionVisitor& visit) {
   visit.option("dimension", dimension, "d, both players together (even)", {2.0});
-  visit.option("heterogeneity", heterogeneity, "size of the agents' own couplings relative to the common one",
-               state::non_negative);
+  visit.option("heterogeneity", heterogeneity,
+               "size of the agents' own couplings relative to the common one", state::non_negative);
   visit.option("strong_monotonicity", strong_monotonicity, "mu", state::non_negative);
   visit.option("coupling", coupling, "spectral norm of the common coupling", state::positive);
   visit.choice("structure", structure, {"dense", "low-rank"},
@@ -53,8 +54,12 @@ void GameOptions::describe(state::OptionVisitor& visit) {
 }
 
 DenseGame::DenseGame(const GameOptions& options, partition::Range hosted)
-    : half_(checked_half(options)), agents_(options.agents), mu_(options.strong_monotonicity), hosted_(hosted),
-      heterogeneity_(options.heterogeneity), fingerprint_(print(options)) {
+    : half_(checked_half(options)),
+      agents_(options.agents),
+      mu_(options.strong_monotonicity),
+      hosted_(hosted),
+      heterogeneity_(options.heterogeneity),
+      fingerprint_(print(options)) {
   std::mt19937_64 engine(static_cast<std::uint64_t>(options.seed));
   std::normal_distribution<double> normal(0.0, 1.0);
   const auto fill = [&](auto& matrix) {
@@ -87,7 +92,8 @@ DenseGame::DenseGame(const GameOptions& options, partition::Range hosted)
 
 void DenseGame::apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const {
   const auto local = static_cast<std::size_t>(agent - hosted_.begin);
-  // Plain loops in a fixed order: the bits must not depend on the alignment of the caller's vectors.
+  // Plain loops in a fixed order: the bits must not depend on the alignment of the caller's
+  // vectors.
   const MatrixXd& a = coupling_[local];
   const VectorXd& c = shift_[local];
   const auto n = static_cast<std::size_t>(half_);
@@ -118,11 +124,16 @@ vi::Facts DenseGame::facts() const {
 }
 
 LowRankGame::LowRankGame(const GameOptions& options, partition::Range hosted)
-    : half_(checked_half(options)), agents_(options.agents), mu_(options.strong_monotonicity), hosted_(hosted),
-      heterogeneity_(options.heterogeneity), fingerprint_(print(options)) {
+    : half_(checked_half(options)),
+      agents_(options.agents),
+      mu_(options.strong_monotonicity),
+      hosted_(hosted),
+      heterogeneity_(options.heterogeneity),
+      fingerprint_(print(options)) {
   const auto n = static_cast<std::size_t>(half_);
   const auto uniform = [&](std::int64_t agent, int which, double size) {
-    const parallel::Draw draw(static_cast<std::uint64_t>(options.seed), parallel::Purpose::problem, which, agent);
+    const parallel::Draw draw(static_cast<std::uint64_t>(options.seed), parallel::Purpose::problem,
+                              which, agent);
     std::vector<double> v(n);
     for (std::size_t i = 0; i < n; ++i) v[i] = size * (2.0 * draw.uniform(i) - 1.0);
     return v;
@@ -149,7 +160,8 @@ LowRankGame::LowRankGame(const GameOptions& options, partition::Range hosted)
   }
 }
 
-void LowRankGame::apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const {
+void LowRankGame::apply(std::int64_t agent, std::span<const double> z,
+                        std::span<double> out) const {
   const Agent& a = agent_[static_cast<std::size_t>(agent - hosted_.begin)];
   const auto n = static_cast<std::size_t>(half_);
   const double* x = z.data();
@@ -157,7 +169,8 @@ void LowRankGame::apply(std::int64_t agent, std::span<const double> z, std::span
   // A y = d .* y + u0 (v0'y) + u1 (v1'y) + p (q'y), and A'x with the factors exchanged.
   const auto ys = z.last(n);
   const auto xs = z.first(n);
-  const double v0y = linalg::dot(v0_, ys), v1y = linalg::dot(v1_, ys), qy = linalg::dot(a.right, ys);
+  const double v0y = linalg::dot(v0_, ys), v1y = linalg::dot(v1_, ys),
+               qy = linalg::dot(a.right, ys);
   const double u0x = linalg::dot(u0_, xs), u1x = linalg::dot(u1_, xs), px = linalg::dot(a.left, xs);
   for (std::size_t i = 0; i < n; ++i) {
     const double ay = a.diagonal[i] * y[i] + u0_[i] * v0y + u1_[i] * v1y + a.left[i] * qy;
@@ -175,16 +188,20 @@ vi::Facts LowRankGame::facts() const {
 }
 
 solve::ProblemEntry game_problem() {
-  return {"vi", "game", "quadratic game between two players, its operator a mean over agents (the reference problem)",
-          [](state::OptionVisitor& visit) { GameOptions{}.describe(visit); },
-          [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
-            GameOptions options;
-            config.read("problem", options);
-            options.agents = read_agents(config, options.agents);
-            const auto hosted = partition::Partition::uniform(options.agents, comm.size()).range(comm.rank());
-            if (options.structure == "low-rank") return make_instance(comm, config, LowRankGame(options, hosted));
-            return make_instance(comm, config, DenseGame(options, hosted));
-          }};
+  return {
+      "vi", "game",
+      "quadratic game between two players, its operator a mean over agents (the reference problem)",
+      [](state::OptionVisitor& visit) { GameOptions{}.describe(visit); },
+      [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
+        GameOptions options;
+        config.read("problem", options);
+        options.agents = read_agents(config, options.agents);
+        const auto hosted =
+            partition::Partition::uniform(options.agents, comm.size()).range(comm.rank());
+        if (options.structure == "low-rank")
+          return make_instance(comm, config, LowRankGame(options, hosted));
+        return make_instance(comm, config, DenseGame(options, hosted));
+      }};
 }
 
 }  // namespace equipoise::problems

@@ -1,6 +1,5 @@
-#include <equipoise/problems/vi/instance.hpp>
-
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/problems/vi/instance.hpp>
 #include <equipoise/state/field_map.hpp>
 #include <equipoise/vi/methods.hpp>
 
@@ -38,7 +37,8 @@ struct MeasureOptions {
   std::string measure = "residual";
   void describe(state::OptionVisitor& visit) {
     visit.choice("measure", measure, {"residual", "distance"},
-                 "what the tolerance is compared with: the natural residual relative to the start, or the squared "
+                 "what the tolerance is compared with: the natural residual relative to the start, "
+                 "or the squared "
                  "relative distance to the known solution");
   }
 };
@@ -71,7 +71,8 @@ VariationalInstance::VariationalInstance(parallel::Comm comm, state::Config& con
   config.read("run", run);
   MeasureOptions measure;
   config.read("stop", measure);
-  setting_ = {comm_, static_cast<std::uint64_t>(run.seed), run.reduction == "fast", run.chunks, measure.measure};
+  setting_ = {comm_, static_cast<std::uint64_t>(run.seed), run.reduction == "fast", run.chunks,
+              measure.measure};
 }
 
 std::vector<std::string> VariationalInstance::methods() const {
@@ -83,7 +84,8 @@ std::vector<std::string> VariationalInstance::methods() const {
     std::stable_partition(names.begin(), names.end(),
                           [](const std::string& n) { return n == "accelerated-gradient"; });
   } else if (!view_.partitioned()) {
-    std::stable_partition(names.begin(), names.end(), [](const std::string& n) { return n == "masha1"; });
+    std::stable_partition(names.begin(), names.end(),
+                          [](const std::string& n) { return n == "masha1"; });
   }
   return names;
 }
@@ -104,8 +106,10 @@ partition::Range VariationalInstance::owned() const {
                              : partition::Range{0, view_.dimension()};
 }
 
-/// F(z) on the owned entries, by the MPI library's plain sums and gathers: no code shared with the methods.
-void VariationalInstance::operator_by_plain_sum(const std::vector<double>& z, std::vector<double>& out) const {
+/// F(z) on the owned entries, by the MPI library's plain sums and gathers: no code shared with the
+/// methods.
+void VariationalInstance::operator_by_plain_sum(const std::vector<double>& z,
+                                                std::vector<double>& out) const {
   out.assign(z.size(), 0.0);
   if (view_.partitioned()) {
     std::vector<int> counts;
@@ -125,7 +129,8 @@ void VariationalInstance::operator_by_plain_sum(const std::vector<double>& z, st
     parallel::agree(comm_, [&] { view_.apply_partitioned(owned(), z, ghosts, out); });
     return;
   }
-  const auto hosted = partition::Partition::uniform(view_.agents(), comm_.size()).range(comm_.rank());
+  const auto hosted =
+      partition::Partition::uniform(view_.agents(), comm_.size()).range(comm_.rank());
   std::vector<double> value(z.size());
   parallel::agree(comm_, [&] {
     for (std::int64_t m = hosted.begin; m < hosted.end; ++m) {
@@ -133,7 +138,8 @@ void VariationalInstance::operator_by_plain_sum(const std::vector<double>& z, st
       for (std::size_t i = 0; i < z.size(); ++i) out[i] += view_.weight(m) * value[i];
     }
   });
-  MPI_Allreduce(MPI_IN_PLACE, out.data(), static_cast<int>(out.size()), MPI_DOUBLE, MPI_SUM, comm_.handle());
+  MPI_Allreduce(MPI_IN_PLACE, out.data(), static_cast<int>(out.size()), MPI_DOUBLE, MPI_SUM,
+                comm_.handle());
 }
 
 /// norm(z - prox(z - F(z))), natural residual with g = 1.
@@ -152,7 +158,8 @@ double VariationalInstance::plain_residual(const std::vector<double>& z) const {
 }
 
 solve::Certificate VariationalInstance::certify(state::Stateful& solution) {
-  state::FieldMap map(solution);
+  state::FieldMap map;
+  solution.fields(map);
   const auto z_span = map.doubles("z");
   const std::vector<double> z(z_span.begin(), z_span.end());
   std::vector<double> first(z.size());
@@ -191,7 +198,8 @@ solve::Certificate VariationalInstance::certify(state::Stateful& solution) {
 
 std::vector<std::string> VariationalInstance::export_csv(state::Stateful& solution,
                                                          const std::string& directory) {
-  state::FieldMap map(solution);
+  state::FieldMap map;
+  solution.fields(map);
   const auto z = map.doubles("z");
   const std::string path = (std::filesystem::path(directory) / "z.csv").string();
   // Ranks append in turn; a replicated z is written by rank 0 alone.

@@ -1,5 +1,6 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/partition/grid.hpp>
+#include <equipoise/problems/vi/instance.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 #include <cmath>
 #include <numbers>
 
-namespace equipoise::problems::vi {
+namespace equipoise::problems {
 namespace {
 
 // Where the membrane leaves the obstacle: the slopes of psi and of the logarithm match
@@ -131,4 +132,26 @@ equipoise::vi::Facts Obstacle::facts() const {
 
 std::string Obstacle::fingerprint() const { return fmt::format("obstacle n={}", n_); }
 
-}  // namespace equipoise::problems::vi
+namespace {
+
+struct ObstacleOptions {
+  std::int64_t n = 129;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("n", n, "grid points per side, boundary included", {3.0, 30000.0});
+  }
+};
+
+}  // namespace
+
+solve::ProblemEntry obstacle_problem() {
+  return {
+      "vi", "obstacle", "membrane over an obstacle on an n x n grid, its z partitioned over ranks",
+      [](state::OptionVisitor& visit) { ObstacleOptions{}.describe(visit); },
+      [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
+        ObstacleOptions options;
+        config.read("problem", options);
+        return make_instance(comm, config, Obstacle(options.n, comm.size(), comm.rank()));
+      }};
+}
+
+}  // namespace equipoise::problems

@@ -1,9 +1,8 @@
-#include <equipoise/problems/vi/robust_regression.hpp>
-
 #include <equipoise/linalg/kernels.hpp>
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/problems/dataset.hpp>
 #include <equipoise/problems/vi/instance.hpp>
+#include <equipoise/problems/vi/robust_regression.hpp>
 
 #include <algorithm>
 #include <utility>
@@ -15,15 +14,22 @@ using partition::SparseRows;
 void RobustRegressionOptions::describe(state::OptionVisitor& visit) {
   visit.option("data", data, "LIBSVM file, plain or packed (.gz, .bz2)");
   visit.option("lambda", lambda, "weight of norm(x)^2 / 2", state::positive);
-  visit.option("beta", beta, "weight of norm(y)^2 / 2; concave in y while norm(x)^2 <= beta", state::positive);
-  visit.choice("scale", scale, {"auto", "none", "max-abs"},
-               "auto divides the columns that exceed 1 in magnitude by their largest, max-abs all columns");
+  visit.option("beta", beta, "weight of norm(y)^2 / 2; concave in y while norm(x)^2 <= beta",
+               state::positive);
+  visit.choice(
+      "scale", scale, {"auto", "none", "max-abs"},
+      "auto divides the columns that exceed 1 in magnitude by their largest, max-abs all columns");
 }
 
 RobustRegression::RobustRegression(partition::DistributedDataset data, SparseRows surrogate,
                                    const RobustRegressionOptions& options, std::string fingerprint)
-    : data_(std::move(data)), surrogate_(std::move(surrogate)), lambda_(options.lambda), beta_(options.beta),
-      first_agent_(0), scale_(options.scale), fingerprint_(std::move(fingerprint)) {
+    : data_(std::move(data)),
+      surrogate_(std::move(surrogate)),
+      lambda_(options.lambda),
+      beta_(options.beta),
+      first_agent_(0),
+      scale_(options.scale),
+      fingerprint_(std::move(fingerprint)) {
   // The shards are those of the hosted agents, in their order; the first row tells the first agent.
   if (!data_.shards.empty()) first_agent_ = data_.rows.owner(data_.shards.front().first);
 }
@@ -50,8 +56,10 @@ void RobustRegression::apply_rows(const SparseRows& shard, const Rows& rows, std
     const std::int32_t* index = shard.index.data();
     const double* value = shard.values.data();
     double r = xy - shard.labels[static_cast<std::size_t>(row)];
-    for (std::size_t i = first; i < last; ++i) r += value[i] * x[static_cast<std::size_t>(index[i])];
-    for (std::size_t i = first; i < last; ++i) gradient_x[static_cast<std::size_t>(index[i])] += r * value[i];
+    for (std::size_t i = first; i < last; ++i)
+      r += value[i] * x[static_cast<std::size_t>(index[i])];
+    for (std::size_t i = first; i < last; ++i)
+      gradient_x[static_cast<std::size_t>(index[i])] += r * value[i];
     residuals += r;
   }
   const double share = 1.0 / static_cast<double>(count);
@@ -62,13 +70,16 @@ void RobustRegression::apply_rows(const SparseRows& shard, const Rows& rows, std
   }
 }
 
-void RobustRegression::apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const {
+void RobustRegression::apply(std::int64_t agent, std::span<const double> z,
+                             std::span<double> out) const {
   const SparseRows& rows = shard(agent);
-  apply_rows(rows, [](std::int64_t k) { return k; }, rows.rows(), z, out);
+  apply_rows(
+      rows, [](std::int64_t k) { return k; }, rows.rows(), z, out);
 }
 
 void RobustRegression::surrogate(std::span<const double> z, std::span<double> out) const {
-  apply_rows(surrogate_, [](std::int64_t k) { return k; }, surrogate_.rows(), z, out);
+  apply_rows(
+      surrogate_, [](std::int64_t k) { return k; }, surrogate_.rows(), z, out);
 }
 
 std::int64_t RobustRegression::samples(std::int64_t agent) const {
@@ -76,9 +87,11 @@ std::int64_t RobustRegression::samples(std::int64_t agent) const {
 }
 
 void RobustRegression::apply_batch(std::int64_t agent, std::span<const double> z,
-                                   std::span<const std::int64_t> batch, std::span<double> out) const {
-  apply_rows(shard(agent), [&](std::int64_t k) { return batch[static_cast<std::size_t>(k)]; }, std::ssize(batch),
-             z, out);
+                                   std::span<const std::int64_t> batch,
+                                   std::span<double> out) const {
+  apply_rows(
+      shard(agent), [&](std::int64_t k) { return batch[static_cast<std::size_t>(k)]; },
+      std::ssize(batch), z, out);
 }
 
 vi::Facts RobustRegression::facts() const {
@@ -97,23 +110,28 @@ vi::Facts RobustRegression::check(std::span<const double> z) const {
 }
 
 solve::ProblemEntry robust_regression_problem() {
-  return {"vi", "robust-regression", "linear regression against a worst-case disturbance of the features, any LIBSVM file",
-          [](state::OptionVisitor& visit) { RobustRegressionOptions{}.describe(visit); },
-          [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
-            RobustRegressionOptions options;
-            config.read("problem", options);
-            if (options.data.empty()) {
-              throw ConfigurationError("problem.data is missing: give the LIBSVM file, problem.data=FILE");
-            }
-            const std::int64_t agents = read_agents(config, 20);
-            LoadedDataset loaded = load_dataset(comm, options.data, agents, options.scale);
-            SparseRows first = replicate_shard(comm, loaded.data, 0);
-            options.scale = loaded.scale;
-            const std::string fingerprint = fmt::format("robust-regression {} lambda={} beta={}", loaded.fingerprint,
-                                                        options.lambda, options.beta);
-            return make_instance(comm, config,
-                                 RobustRegression(std::move(loaded.data), std::move(first), options, fingerprint));
-          }};
+  return {
+      "vi", "robust-regression",
+      "linear regression against a worst-case disturbance of the features, any LIBSVM file",
+      [](state::OptionVisitor& visit) { RobustRegressionOptions{}.describe(visit); },
+      [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
+        RobustRegressionOptions options;
+        config.read("problem", options);
+        if (options.data.empty()) {
+          throw ConfigurationError(
+              "problem.data is missing: give the LIBSVM file, problem.data=FILE");
+        }
+        const std::int64_t agents = read_agents(config, 20);
+        LoadedDataset loaded = load_dataset(comm, options.data, agents, options.scale);
+        SparseRows first = replicate_shard(comm, loaded.data, 0);
+        options.scale = loaded.scale;
+        const std::string fingerprint =
+            fmt::format("robust-regression {} lambda={} beta={}", loaded.fingerprint,
+                        options.lambda, options.beta);
+        return make_instance(
+            comm, config,
+            RobustRegression(std::move(loaded.data), std::move(first), options, fingerprint));
+      }};
 }
 
 }  // namespace equipoise::problems

@@ -25,11 +25,12 @@ struct GameOptions {
   void describe(state::OptionVisitor& visit);
 };
 
-/// Quadratic game with dense coupling: F_m(z) = [mu I, A_m; -A_m', mu I] z + c_m, A_m = B + N_m, norm2(B) =
-/// coupling, norm2(N_m) = coupling * heterogeneity, z = (x, y) in R^d.
+/// Quadratic game with dense coupling: F_m(z) = [mu I, A_m; -A_m', mu I] z + c_m, A_m = B + N_m,
+/// norm2(B) = coupling, norm2(N_m) = coupling * heterogeneity, z = (x, y) in R^d.
 ///
-/// Its data are drawn from mt19937_64 and the standard library's normals, B first and then N_m and c_m agent by agent, so
-/// that the published reference table can be regenerated. Memory: (d/2)^2 doubles per hosted agent and for the mean.
+/// Its data are drawn from mt19937_64 and the standard library's normals, B first and then N_m and
+/// c_m agent by agent, so that the published reference table can be regenerated. Memory: (d/2)^2
+/// doubles per hosted agent and for the mean.
 class DenseGame {
  public:
   /// Keeps the operators of the agents in `hosted`. Throws ConfigurationError for an odd dimension.
@@ -55,9 +56,9 @@ class DenseGame {
   std::string fingerprint_;
 };
 
-/// The same game with A_m = diag(b + h n_m) + U V' + h p_m q_m', where rank(U V') = 2: d up to 1e7 and beyond, one
-/// operator about 20 flops an entry. Drawn from counters, so any rank can make any agent.
-/// Memory: 5 d/2 doubles shared and 4 d/2 + d per hosted agent. No closed-form solution.
+/// The same game with A_m = diag(b + h n_m) + U V' + h p_m q_m', where rank(U V') = 2: d up to 1e7
+/// and beyond, one operator about 20 flops an entry. Drawn from counters, so any rank can make any
+/// agent. Memory: 5 d/2 doubles shared and 4 d/2 + d per hosted agent. No closed-form solution.
 class LowRankGame {
  public:
   LowRankGame(const GameOptions& options, partition::Range hosted);

@@ -21,10 +21,12 @@ class VariationalInstance : public solve::Instance {
   [[nodiscard]] std::string fingerprint() const override { return view_.fingerprint(); }
   [[nodiscard]] solve::Facts facts() const override { return view_.facts(); }
   [[nodiscard]] std::vector<std::string> methods() const override;
-  std::unique_ptr<solve::Method> make_method(const std::string& name, state::Config& config) override;
+  std::unique_ptr<solve::Method> make_method(const std::string& name,
+                                             state::Config& config) override;
   std::unique_ptr<state::Stateful> solution_storage() override;
   solve::Certificate certify(state::Stateful& solution) override;
-  std::vector<std::string> export_csv(state::Stateful& solution, const std::string& directory) override;
+  std::vector<std::string> export_csv(state::Stateful& solution,
+                                      const std::string& directory) override;
 
  private:
   struct Solution;
@@ -40,7 +42,8 @@ class VariationalInstance : public solve::Instance {
 
 /// Wraps a problem that satisfies a concept of the family.
 template <class P>
-std::unique_ptr<solve::Instance> make_instance(const parallel::Comm& comm, state::Config& config, P problem) {
+std::unique_ptr<solve::Instance> make_instance(const parallel::Comm& comm, state::Config& config,
+                                               P problem) {
   auto owner = std::make_shared<const P>(std::move(problem));
   const vi::ProblemView view(*owner);
   return std::make_unique<VariationalInstance>(comm, config, owner, view);

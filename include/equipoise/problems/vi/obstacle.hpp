@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/partition/partition.hpp>
+#include <equipoise/solve/instance.hpp>
 #include <equipoise/vi/problem.hpp>
 
 #include <cstdint>
@@ -8,7 +9,7 @@
 #include <string>
 #include <vector>
 
-namespace equipoise::problems::vi {
+namespace equipoise::problems {
 
 /// A membrane over an obstacle: -Lap u >= 0, u >= psi, and equality in one of them everywhere, on
 /// the square
@@ -47,6 +48,8 @@ class Obstacle {
   bool solution(partition::Range owned, std::span<double> u) const;
   /// The largest and smallest eigenvalue of A, exactly: 8/h^2 cos^2 and sin^2 of pi / (2 (n - 1)).
   [[nodiscard]] equipoise::vi::Constants constants() const;
+  /// F is the gradient of the membrane's energy.
+  [[nodiscard]] bool symmetric() const { return true; }
   [[nodiscard]] equipoise::vi::Facts facts() const;
   [[nodiscard]] std::string fingerprint() const;
   /// Grid width.
@@ -71,4 +74,7 @@ class Obstacle {
 
 static_assert(equipoise::vi::PartitionedProblem<Obstacle>);
 
-}  // namespace equipoise::problems::vi
+/// Registry entry: family vi, name obstacle.
+solve::ProblemEntry obstacle_problem();
+
+}  // namespace equipoise::problems

@@ -22,10 +22,12 @@ struct RobustRegressionOptions {
 
 /// Robust linear regression, min over x and max over a common disturbance y of the features:
 ///
-///     (1/2N) sum_i (x'(a_i + y) - b_i)^2 + (lambda/2) norm(x)^2 - (beta/2) norm(y)^2,   z = (x, y) in R^{2p}.
+///     (1/2N) sum_i (x'(a_i + y) - b_i)^2 + (lambda/2) norm(x)^2 - (beta/2) norm(y)^2,   z = (x, y)
+///     in R^{2p}.
 ///
-/// Agent m holds the rows m of N cut uniformly and weighs rows_m / N, so uneven shards solve the same problem.
-/// Concave in y while norm(x)^2 <= beta, which `check` reports. One operator costs two passes over the rows.
+/// Agent m holds the rows m of N cut uniformly and weighs rows_m / N, so uneven shards solve the
+/// same problem. Concave in y while norm(x)^2 <= beta, which `check` reports. One operator costs
+/// two passes over the rows.
 class RobustRegression {
  public:
   RobustRegression(partition::DistributedDataset data, partition::SparseRows surrogate,
@@ -38,8 +40,8 @@ class RobustRegression {
   /// F_1 from the rows of agent 0, which every rank holds.
   void surrogate(std::span<const double> z, std::span<double> out) const;
   [[nodiscard]] std::int64_t samples(std::int64_t agent) const;
-  void apply_batch(std::int64_t agent, std::span<const double> z, std::span<const std::int64_t> batch,
-                   std::span<double> out) const;
+  void apply_batch(std::int64_t agent, std::span<const double> z,
+                   std::span<const std::int64_t> batch, std::span<double> out) const;
   [[nodiscard]] vi::Facts facts() const;
   [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
   /// norm(x)^2 and whether the problem is concave in y there.
