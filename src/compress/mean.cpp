@@ -158,7 +158,7 @@ class Mean::Impl {
     if (setting_.codec != "identity") device_ = make_codec(setting_.codec, {d, agents_.size()});
     if (setting_.server_codec != "identity") {
       server_ = make_codec(setting_.server_codec, {d, 1});
-      if (setting_.server_codec.starts_with("permk") || server_->shared_mask()) {
+      if (setting_.server_codec.find("permk") != std::string::npos || server_->shared_mask()) {
         throw ConfigurationError(
             "server_codec = {} makes no sense: it is a codec for collections of agents; use "
             "natural, a "
