@@ -3,6 +3,7 @@
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
 #include <equipoise/problems/vi/robust_regression.hpp>
+#include <equipoise/problems/vi/traffic.hpp>
 #include <equipoise/state/config.hpp>
 #include <equipoise/vi/methods.hpp>
 
@@ -15,6 +16,7 @@ const std::vector<solve::ProblemEntry>& problems() {
       game_problem(),
       robust_regression_problem(),
       obstacle_problem(),
+      traffic_problem(),
   };
   return all;
 }
@@ -24,6 +26,7 @@ const std::vector<solve::MethodEntry>& methods() {
     std::vector<solve::MethodEntry> list;
     for (const auto& spec : vi::methods())
       list.push_back({"vi", spec.name, spec.help, spec.describe});
+    list.push_back(path_projection_method());
     return list;
   }();
   return all;
