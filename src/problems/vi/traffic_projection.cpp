@@ -190,15 +190,14 @@ void PathProjection::fields(state::FieldVisitor& visit) {
   visit.ragged("path_flow", hosts_, comm_.rank(), flows);
   visit.ragged("path_momentum", hosts_, comm_.rank(), momenta);
   mean_.fields(visit);
+  // A visitor that reads has replaced the lists. No collective here: some visit on one rank only.
   if (iteration_ == 0) return;
-  parallel::agree(comm_, [&] {
-    if (now_.flow.size() != model_->network.links()) {
-      throw CheckpointError("{} stored link flows for {} links", now_.flow.size(),
-                            model_->network.links());
-    }
-    for (std::size_t g = 0; g < hosted; ++g)
-      groups_[g].restore(counts[g], links[g], flows[g], momenta[g]);
-  });
+  if (now_.flow.size() != model_->network.links()) {
+    throw CheckpointError("{} stored link flows for {} links", now_.flow.size(),
+                          model_->network.links());
+  }
+  for (std::size_t g = 0; g < hosted; ++g)
+    groups_[g].restore(counts[g], links[g], flows[g], momenta[g]);
   now_.evaluate(model_->network.cost());
 }
 
