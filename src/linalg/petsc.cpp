@@ -114,8 +114,18 @@ Solver direct_solver(Mat matrix, const std::string& prefix) {
   check(KSPSetType(result, KSPPREONLY));
   PC pc = nullptr;
   check(KSPGetPC(result, &pc));
+  PetscInt rows = 0;
+  check(MatGetSize(matrix, &rows, nullptr));
+  if (rows <=
+      10000) {  // below that one gather is cheaper than the messages of a distributed factorisation
+    check(PCSetType(pc, PCREDUNDANT));
+    KSP inner = nullptr;
+    check(PCRedundantGetKSP(pc, &inner));
+    check(KSPSetType(inner, KSPPREONLY));
+    check(KSPGetPC(inner, &pc));
+  }
   check(PCSetType(pc, PCLU));
-  check(PCFactorSetMatSolverType(pc, MATSOLVERMUMPS));
+  check(PCFactorSetMatSolverType(pc, rows <= 10000 ? MATSOLVERUMFPACK : MATSOLVERMUMPS));
   check(KSPSetFromOptions(result));
   return result;
 }

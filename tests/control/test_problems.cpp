@@ -70,14 +70,19 @@ TEST(ControlProblems, BadConfigurationsAreRefused) {
     const auto method = instance->make_method(c.method, config);
     config.reject_unused();
   };
-  for (const Case& c : {Case{"poisson-control", "all-at-once", "problem.beta = 0", 0},
-                        Case{"poisson-control", "all-at-once", "problem.beta = nan", 0},
-                        Case{"poisson-control", "all-at-once", "problem.cells = 1", 0},
-                        Case{"poisson-control", "all-at-once", "problem.dimension = 4", 0},
-                        Case{"poisson-control", "all-at-once", "problem.element = 'q2'", 0},
-                        Case{"poisson-control", "newton-cg", "", 0},
-                        Case{"poisson-control", "reduced-cg", "method.cycles = 2", 0},
-                        Case{"poisson-control", "all-at-once", "petsc.stat_ksp_rtol = 1e-3", 0}}) {
+  for (const Case& c :
+       {Case{"poisson-control", "all-at-once", "problem.beta = 0", 0},
+        Case{"poisson-control", "all-at-once", "problem.beta = nan", 0},
+        Case{"poisson-control", "all-at-once", "problem.cells = 1", 0},
+        Case{"poisson-control", "all-at-once", "problem.dimension = 4", 0},
+        Case{"poisson-control", "all-at-once", "problem.element = 'q2'", 0},
+        Case{"bounded-control", "active-set", "problem.lower = 2", 0},
+        Case{"bounded-control", "active-set", "problem.sparsity = -1", 0},
+        Case{"semilinear", "three-set", "problem.weight = 0", 0},
+        Case{"semilinear", "pseudo-newton", "method.damp_after = 3", 0},
+        Case{"obstacle", "active-set", "", 0}, Case{"poisson-control", "newton-cg", "", 0},
+        Case{"poisson-control", "reduced-cg", "method.cycles = 2", 0},
+        Case{"poisson-control", "all-at-once", "petsc.stat_ksp_rtol = 1e-3", 0}}) {
     EXPECT_THROW(make(c), ConfigurationError) << c.settings;
   }
 }

@@ -116,7 +116,8 @@ class ConstEntries {
 PetscInt solve(KSP solver, Vec right_side, Vec solution);
 
 /// A sparse direct solver (MUMPS) for a square matrix; the factorisation happens on the first solve
-/// and again after the matrix has changed. `prefix` names its options. **Collective.**
+/// and again after the matrix has changed. Up to 10^4 rows every rank factorises the whole matrix
+/// for itself. `prefix` names its options. **Collective.**
 [[nodiscard]] Solver direct_solver(Mat matrix, const std::string& prefix);
 
 /// Hands `petsc.*` texts to PETSc and can tell which of them nobody read.

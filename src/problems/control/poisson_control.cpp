@@ -1,4 +1,4 @@
-#include "poisson_control.hpp"
+#include "entries_private.hpp"
 
 #include <equipoise/control/all_at_once.hpp>
 #include <equipoise/control/reduced_cg.hpp>
