@@ -1,0 +1,53 @@
+#pragma once
+
+#include <equipoise/bilevel/calls.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace equipoise::bilevel {
+
+/// How a linear solve with Hyy ended.
+struct LinearReport {
+  std::int64_t iterations = 0;
+  double residual = 0.0;  ///< norm(Hyy w - b) by recurrence
+  bool converged = false;
+};
+
+/// The Hessian Hyy of one block at a point, as an operator.
+struct BlockHessian {
+  CountedOracle& oracle;
+  std::int64_t block;
+  Batch batch;
+  In x, y;
+  void apply(In v, Out out) const { oracle.hvp_yy_g(block, batch, x, y, v, out); }
+};
+
+/// Which solver of Hyy w = b; `automatic` is `direct` where the oracle has hess_yy_g and dy <=
+/// dense_limit, else `cg`.
+enum class LinearSolver { automatic, cg, minres, gmres, neumann, direct };
+inline constexpr std::int64_t dense_limit = 200;
+LinearSolver linear_solver(const std::string& name);
+
+/// Solves Hyy w = b to norm(Hyy w - b) <= tolerance, starting from `w`; b = 0 gives 0 without a
+/// product.
+///
+/// `cg` throws InputError with the block's number when it meets a direction of curvature <= 0: the
+/// lower problem is then not strongly convex. `minres` and `gmres` (modified Gram-Schmidt, no
+/// restart, memory iterations * dy) bear indefinite Hessians. `neumann` is the fixed point w <- w -
+/// (Hyy w - b) / L with `smoothness` = L. `direct` factorises hess_yy_g (dy^3 / 3 flops). NaN
+/// anywhere throws NotFiniteError with the block's number. Cost: one Hessian-vector product an
+/// iteration.
+LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b, Out w,
+                          double tolerance, std::int64_t limit, double smoothness = 0.0);
+
+/// Extreme eigenvalues of Hyy: of the dense Hessian where `automatic` is direct, else by `steps`
+/// Lanczos iterations with full reorthogonalisation, from a start drawn for this block. `smallest`
+/// is a Ritz value less its residual, `largest` one plus its residual: estimates of bounds.
+struct Spectrum {
+  double smallest = 0.0, largest = 0.0;
+};
+Spectrum estimate_spectrum(const BlockHessian& hessian, std::int64_t steps);
+
+}  // namespace equipoise::bilevel

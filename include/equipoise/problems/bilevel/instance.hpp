@@ -1,0 +1,48 @@
+#pragma once
+
+#include <equipoise/bilevel/method.hpp>
+#include <equipoise/solve/instance.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace equipoise::problems {
+
+/// Options under `run.` that shape a bilevel run.
+struct BilevelRun {
+  std::int64_t classes = 64;
+  std::int64_t seed = 0;
+  void describe(state::OptionVisitor& visit);
+};
+
+/// A bilevel oracle as the command sees it. `keep` owns the oracle behind the view.
+class BilevelInstance final : public solve::Instance {
+ public:
+  BilevelInstance(parallel::Comm comm, bilevel::OracleView oracle, std::shared_ptr<const void> keep,
+                  const BilevelRun& run);
+  [[nodiscard]] std::string fingerprint() const override;
+  [[nodiscard]] solve::Facts facts() const override;
+  [[nodiscard]] std::vector<std::string> methods() const override;
+  std::unique_ptr<solve::Method> make_method(const std::string& name,
+                                             state::Config& config) override;
+  std::unique_ptr<state::Stateful> solution_storage() override;
+  /// Solves every lower problem anew (Newton, from the oracle's start) and every linear system by
+  /// MINRES, and reports F, the hypergradient's norm with its a-posteriori bound, residuals, and
+  /// the distance to the optimum where it is known. Oracles without second order are certified by
+  /// their closed form. **Collective.**
+  solve::Certificate certify(state::Stateful& solution) override;
+  /// x.csv and y.csv (block, entry, value). **Collective.**
+  std::vector<std::string> export_csv(state::Stateful& solution,
+                                      const std::string& directory) override;
+
+ private:
+  parallel::Comm comm_;
+  bilevel::OracleView oracle_;
+  std::shared_ptr<const void> keep_;
+  bilevel::Setup setup_;
+  bilevel::Blocks blocks_;
+};
+
+}  // namespace equipoise::problems

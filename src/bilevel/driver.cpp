@@ -1,0 +1,397 @@
+#include <equipoise/bilevel/driver.hpp>
+#include <equipoise/bilevel/vectors.hpp>
+#include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/error.hpp>
+
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace equipoise::bilevel {
+namespace {
+
+constexpr std::string_view needed[] = {"hvp_yy_g", "jvp_xy_g"};
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+bool finite(In a) {
+  return std::all_of(a.begin(), a.end(), [](double entry) { return std::isfinite(entry); });
+}
+
+}  // namespace
+
+void DriverOptions::describe(state::OptionVisitor& visit) {
+  visit.choice("lower", lower, estimator_names(), "estimator of the lower variable's direction");
+  visit.choice("linear", linear, estimator_names(), "estimator of the linear system's residual");
+  visit.choice("outer", outer, estimator_names(), "estimator of the hypergradient");
+  visit.choice("sampler", sampler, {"global", "stratified"},
+               "how the blocks of an iteration are drawn");
+  visit.option("blocks", blocks, "blocks per iteration I, 0 for all", state::non_negative);
+  visit.option("batch", batch, "samples per block and level B, 0 for min(64, samples)",
+               state::non_negative);
+  visit.option("lower_step", lower_step, "step of y, 0 for 1 / L", state::non_negative);
+  visit.option("linear_step", linear_step, "step of v, 0 for the step of y", state::non_negative);
+  visit.option("outer_step", outer_step, "step of x, 0 for 0.4 I / m times the step of y",
+               state::non_negative);
+  visit.option("decay", decay, "steps fall like (t + 1)^-decay", {0.0, 1.0});
+  visit.option("beta", constants.beta, "constant of moving average and STORM", state::probability);
+  visit.option("alpha", constants.alpha, "constant of MSVR", state::probability);
+  visit.option("gamma", constants.gamma, "correction of MSVR, negative for 1 - alpha");
+  visit.option("radius", radius, "bound on the norm of v", state::positive);
+  visit.option("move_all", move_all, "move blocks that were not sampled, too (lazily)");
+  visit.option("period", period, "iterations between full passes of SARAH, 0 for samples / (2 B)",
+               state::non_negative);
+  visit.option("coin", coin, "probability of a full pass of PAGE, 0 for B / samples", {0.0, 1.0});
+  visit.option("stage", stage, "first stage length of the restarted version, 0 for none",
+               state::non_negative);
+  visit.option("track_hessian", track_hessian, "estimate Hyy instead of v (dy <= 500)");
+  visit.option("hessian_low", hessian_low, "smallest eigenvalue of the tracked Hessian",
+               state::positive);
+  visit.option("hessian_high", hessian_high, "largest eigenvalue of the tracked Hessian",
+               state::positive);
+  visit.option("table_limit", table_limit, "bytes of SAGA tables a rank may hold", state::positive);
+  visit.option("evaluate_every", evaluate_every,
+               "iterations between evaluations of the hypergradient, 0 for never",
+               state::non_negative);
+  exchange.describe(visit);
+}
+
+Driver::Driver(const Setup& setup, DriverOptions options)
+    : MethodBase(setup, options.exchange.setting(setup.seed), "of three streams", needed),
+      options_(std::move(options)),
+      kinds_{estimator(options_.lower), estimator(options_.linear), estimator(options_.outer)},
+      sampler_(blocks_.count(), options_.blocks == 0 ? blocks_.count() : options_.blocks,
+               options_.sampler == "global" ? BlockSampler::Mode::global
+                                            : BlockSampler::Mode::stratified,
+               setup.classes, setup.seed),
+      v_(blocks_.zeros()),
+      s_(v_),
+      u_(v_),
+      z_(x_.size()),
+      old_x_(x_),
+      visited_(at(blocks_.owned().size()), -1) {
+  const auto saga = std::count(std::begin(kinds_), std::end(kinds_), Estimator::saga);
+  if (saga != 0 && saga != 3) {
+    throw ConfigurationError(
+        "the SAGA estimator keeps one table for all three streams: take it for all or for none");
+  }
+  const OracleView& view = oracle_.view();
+  if (options_.track_hessian) {
+    const std::string_view calls[] = {"hess_yy_g"};
+    view.need("with track_hessian", calls);
+    if (saga != 0) throw ConfigurationError("track_hessian does not go with the SAGA estimator");
+    if (blocks_.largest_dim() > 500) {
+      throw ConfigurationError(
+          "track_hessian keeps dense Hessians, and a block has {} inner variables; the most is 500",
+          blocks_.largest_dim());
+    }
+    const auto width = at(blocks_.largest_dim() * blocks_.largest_dim());
+    hessian_.resize(at(blocks_.owned().size()) * width);
+    old_hessian_ = hessian_;
+  }
+  tables_.resize(saga != 0 ? visited_.size() : 0);
+  parallel::agree(blocks_.comm(), [&] {
+    double bytes = 0.0;
+    for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+      const auto most =
+          std::max(view.num_samples(i, Level::lower), view.num_samples(i, Level::upper));
+      if (options_.batch > most) {
+        throw ConfigurationError("method.batch = {}: block {} has only {} samples", options_.batch,
+                                 i, most);
+      }
+      const double size = static_cast<double>(options_.batch == 0 ? std::min<std::int64_t>(64, most)
+                                                                  : options_.batch);
+      bytes += 8.0 * static_cast<double>(most) / size *
+               static_cast<double>(3 * view.dim_inner(i) + 2 * view.dim_outer());
+    }
+    if (saga != 0 && bytes > options_.table_limit) {
+      throw ConfigurationError(
+          "SAGA tables would take {:.2g} GB on one rank (limit {:.2g}); take larger batches, more "
+          "ranks, or another estimator",
+          bytes / 1e9, options_.table_limit / 1e9);
+    }
+    choose_steps();
+  });
+  tau_ = options_.lower_step > 0.0 ? options_.lower_step : 1.0 / blocks_.comm().max(tau_);
+  tau_v_ = options_.linear_step > 0.0 ? options_.linear_step : tau_;
+  const double share =
+      static_cast<double>(sampler_.sampled()) / static_cast<double>(blocks_.count());
+  eta_ = options_.outer_step > 0.0 ? options_.outer_step : 0.4 * share * tau_;
+  const auto dy = at(blocks_.largest_dim());
+  for (Raw* raw : {&now_, &before_})
+    *raw = {std::vector<double>(dy), std::vector<double>(dy), std::vector<double>(x_.size()),
+            std::vector<double>(std::max(dy, x_.size()))};
+  for (auto* buffer : {&yn_, &vn_, &yo_, &vo_}) buffer->resize(dy);
+  mixed_.resize(x_.size());
+  next_.resize(x_.size());
+}
+
+/// Leaves the largest smoothness of the owned blocks in tau_ for the automatic step.
+void Driver::choose_steps() {
+  if (options_.lower_step > 0.0) return;
+  CountedOracle counted(oracle_.view());
+  for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+    const In y = blocks_.of(std::as_const(y_), i);
+    double smoothness = oracle_.view().bounds(i, x_, y).smoothness;
+    if (smoothness == 0.0) smoothness = estimate_spectrum({counted, i, {}, x_, y}, 20).largest;
+    tau_ = std::max(tau_, smoothness);
+  }
+}
+
+/// What multiplies the steps at iteration t: decay, and the stages of the restarted version.
+double Driver::factor(std::int64_t t) const {
+  double out = options_.decay > 0.0 ? std::pow(static_cast<double>(t + 1), -options_.decay) : 1.0;
+  if (options_.stage > 0) {
+    for (std::int64_t end = options_.stage, length = options_.stage; t >= end; end += length) {
+      length *= 2;
+      out *= 0.5;
+    }
+  }
+  return out;
+}
+
+/// True where SARAH or PAGE takes a full pass; the same for the three streams and on all ranks.
+bool Driver::full(std::int64_t t) const {
+  const auto uses = [&](Estimator kind) {
+    return std::find(kinds_, kinds_ + 3, kind) != kinds_ + 3;
+  };
+  if (!uses(Estimator::sarah) && !uses(Estimator::page)) return false;
+  const auto n =
+      oracle_.view().num_samples(0, Level::lower) + oracle_.view().num_samples(0, Level::upper);
+  const auto b = 2 * (options_.batch == 0 ? std::min<std::int64_t>(64, n / 2) : options_.batch);
+  if (uses(Estimator::sarah)) {
+    const auto period = options_.period > 0 ? options_.period
+                                            : std::max<std::int64_t>(1, (n + 2 * b - 1) / (2 * b));
+    return t % period == 0;
+  }
+  const double coin =
+      options_.coin > 0.0 ? options_.coin : static_cast<double>(b) / static_cast<double>(n);
+  return t == 0 || parallel::Draw(seed_, parallel::Purpose::coin, t).uniform(0) < coin;
+}
+
+/// The point of block i after `moves` iterations since its last visit, moved along the estimates of
+/// that visit.
+void Driver::position(std::int64_t i, std::int64_t moves, Out y, Out v) const {
+  const In y0 = blocks_.of(y_, i), v0 = blocks_.of(v_, i), s = blocks_.of(s_, i),
+           u = blocks_.of(u_, i);
+  std::copy(y0.begin(), y0.end(), y.begin());
+  std::copy(v0.begin(), v0.end(), v.begin());
+  const std::int64_t t0 = visited_[at(i - blocks_.owned().begin)];
+  if (t0 < 0) return;
+  const std::int64_t count = options_.move_all ? moves : std::min<std::int64_t>(moves, 1);
+  const bool constrained = oracle_.view().table().proj_y != nullptr;
+  if (options_.decay == 0.0 && options_.stage == 0 && !constrained) {
+    const double many = static_cast<double>(count);
+    axpy(-many * tau_, s, y);
+    axpy(-many * tau_v_, u, v);
+    if (norm(v) <= options_.radius) return;
+    std::copy(v0.begin(), v0.end(), v.begin());
+    for (std::int64_t k = 0; k < count; ++k) {
+      axpy(-tau_v_, u, v);
+      project_ball(options_.radius, v);
+    }
+    return;
+  }
+  for (std::int64_t k = 0; k < count; ++k) {
+    const double f = factor(t0 + k);
+    axpy(-f * tau_, s, y);
+    oracle_.view().proj_y(i, y);
+    axpy(-f * tau_v_, u, v);
+    project_ball(options_.radius, v);
+  }
+}
+
+void Driver::choose_batches(std::int64_t i, bool everything) {
+  lower_batch_.clear();
+  upper_batch_.clear();
+  if (everything) return;
+  const auto choose = [&](Level level, std::vector<std::int64_t>& out, std::int64_t& slot) {
+    const auto n = oracle_.view().num_samples(i, level);
+    const auto b = options_.batch == 0 ? std::min<std::int64_t>(64, n) : options_.batch;
+    const parallel::Draw draw(seed_, parallel::Purpose::batch, iteration_,
+                              2 * i + (level == Level::upper ? 1 : 0));
+    if (!tables_.empty()) {
+      slot = static_cast<std::int64_t>(draw.below(static_cast<std::uint64_t>(n), 0)) / b;
+      for (auto j = slot * b; j < std::min(n, (slot + 1) * b); ++j) out.push_back(j);
+    } else if (b < n) {
+      sample_without_replacement(n, b, draw, 0, out);
+    }
+  };
+  choose(Level::lower, lower_batch_, lower_slot_);
+  choose(Level::upper, upper_batch_, upper_slot_);
+}
+
+void Driver::evaluate_at(std::int64_t i, In x, In y, In v, Raw& raw) {
+  const auto dy = y.size();
+  const Out lower = Out(raw.lower).first(dy), linear = Out(raw.linear).first(dy);
+  const Out slope = Out(raw.scratch).first(dy);
+  oracle_.lower_pass(i, lower_batch_, x, y, v, lower, linear, raw.outer);
+  oracle_.grad_y_f(i, upper_batch_, x, y, slope);
+  axpy(-1.0, slope, linear);
+  const Out upper = Out(raw.scratch).first(x.size());
+  oracle_.grad_x_f(i, upper_batch_, x, y, upper);
+  for (std::size_t k = 0; k < x.size(); ++k) raw.outer[k] = upper[k] - raw.outer[k];
+}
+
+/// One visit of block i at iteration t: its streams, its share of the hypergradient, its estimates.
+void Driver::visit_block(std::int64_t i, double weight, bool everything) {
+  const auto dy = at(oracle_.view().dim_inner(i));
+  const auto local = at(i - blocks_.owned().begin);
+  const bool first = visited_[local] < 0;
+  const std::int64_t moves = iteration_ - visited_[local];
+  const Out yn = Out(yn_).first(dy), vn = Out(vn_).first(dy), yo = Out(yo_).first(dy),
+            vo = Out(vo_).first(dy);
+  position(i, moves, yn, vn);
+  choose_batches(i, everything);
+  EstimatorConstants constants = options_.constants;
+  if (options_.stage > 0) {
+    constants.alpha *= factor(iteration_);
+    constants.beta *= factor(iteration_);
+  }
+  const Blend by = blend(kinds_[0], constants, first, everything);
+  const Blend bv = blend(kinds_[1], constants, first, everything);
+  const Blend bx = blend(kinds_[2], constants, iteration_ == 0, everything);
+  const bool look_back = by.previous != 0.0 || bv.previous != 0.0 || bx.previous != 0.0;
+  if (look_back) position(i, moves - 1, yo, vo);
+  if (options_.track_hessian) {
+    if (first) track(i, yn, yn, {});
+    hessian_direction(i, x_, yn, hessian_, now_);
+    if (look_back) hessian_direction(i, old_x_, yo, moves == 1 ? old_hessian_ : hessian_, before_);
+    if (!first) track(i, yn, yo, bv);
+  } else if (!tables_.empty()) {
+    if (first) build_tables(i, x_, yn, vn);
+    evaluate_tables(i, x_, yn, vn, now_);
+  } else {
+    evaluate_at(i, x_, yn, vn, now_);
+    if (look_back) evaluate_at(i, old_x_, yo, vo, before_);
+  }
+  std::copy(yn.begin(), yn.end(), blocks_.of(y_, i).begin());
+  std::copy(vn.begin(), vn.end(), blocks_.of(v_, i).begin());
+  const Out s = blocks_.of(s_, i), u = blocks_.of(u_, i);
+  update(by, now_.lower, before_.lower, s);
+  if (!options_.track_hessian) update(bv, now_.linear, before_.linear, u);
+  update({0.0, bx.now, bx.previous}, now_.outer, before_.outer, mixed_);
+  if (!finite(s) || !finite(u)) mixed_[0] = std::numeric_limits<double>::quiet_NaN();
+  exchange_.add(i, weight, mixed_);
+  visited_[local] = iteration_;
+}
+
+void Driver::step() {
+  const bool everything = full(iteration_);
+  if (everything) {
+    sample_.ids.resize(at(blocks_.count()));
+    for (std::size_t k = 0; k < sample_.ids.size(); ++k)
+      sample_.ids[k] = static_cast<std::int64_t>(k);
+    sample_.weights.assign(sample_.ids.size(), 1.0);
+  } else {
+    sampler_.draw(iteration_, sample_);
+  }
+  exchange_.clear();
+  std::int64_t bad = -1;
+  parallel::agree(blocks_.comm(), [&] {
+    for (std::size_t k = 0; k < sample_.ids.size(); ++k) {
+      if (!blocks_.owned().contains(sample_.ids[k])) continue;
+      visit_block(sample_.ids[k], sample_.weights[k], everything);
+      if (bad < 0 && !finite(mixed_)) bad = sample_.ids[k];
+    }
+  });
+  exchange_.mean(iteration_, next_);
+  report_.fresh = false;
+  if (!finite(next_)) {
+    failed_block(bad);
+    report_.failed = true;
+    return;
+  }
+  EstimatorConstants constants = options_.constants;
+  if (options_.stage > 0) constants.beta *= factor(iteration_);
+  const Blend bx = blend(kinds_[2], constants, iteration_ == 0, everything);
+  update({bx.keep, 1.0, 0.0}, next_, next_, z_);
+  old_x_ = x_;
+  axpy(-eta_ * factor(iteration_), z_, x_);
+  oracle_.view().proj_x(x_);
+  ++iteration_;
+  if (options_.evaluate_every > 0 && iteration_ % options_.evaluate_every == 0) evaluate();
+}
+
+const std::vector<double>& Driver::inner() {
+  materialised_.resize(y_.size());
+  std::vector<double> v(at(blocks_.largest_dim()));
+  for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+    const Out y = blocks_.of(materialised_, i);
+    position(i, iteration_ - visited_[at(i - blocks_.owned().begin)], y, Out(v).first(y.size()));
+  }
+  return materialised_;
+}
+
+void Driver::fields(state::FieldVisitor& visit) {
+  base_fields(visit);
+  block_field(visit, "v", v_);
+  block_field(visit, "s", s_);
+  block_field(visit, "u", u_);
+  visit.replicated("z", z_);
+  visit.replicated("old_x", old_x_);
+  visit.scalar("tau", tau_);
+  visit.scalar("tau_v", tau_v_);
+  visit.scalar("eta", eta_);
+  visit.partitioned("visited", blocks_.over_ranks(), blocks_.comm().rank(), 1, visited_);
+  if (options_.track_hessian) {
+    const auto width = blocks_.largest_dim() * blocks_.largest_dim();
+    row_field(visit, "hessian", width, hessian_);
+    row_field(visit, "old_hessian", width, old_hessian_);
+  }
+  if (!tables_.empty() || kinds_[0] == Estimator::saga) {
+    visit.ragged("tables", blocks_.over_ranks(), blocks_.comm().rank(), tables_);
+  }
+}
+
+std::vector<std::pair<std::string, std::string>> Driver::notes() const {
+  return {{"steps", fmt::format("lower {:.3g}, linear {:.3g}, outer {:.3g}", tau_, tau_v_, eta_)},
+          {"sampling", fmt::format("{} of {} blocks, {}", sampler_.sampled(), blocks_.count(),
+                                   options_.sampler)}};
+}
+
+Out Driver::hessian_of(std::vector<double>& data, std::int64_t i) const {
+  const auto width = at(blocks_.largest_dim() * blocks_.largest_dim());
+  const auto dy = at(oracle_.view().dim_inner(i));
+  return Out(data).subspan(at(i - blocks_.owned().begin) * width, dy * dy);
+}
+
+/// Version 1: h_y, and h_x = grad_x f - Hxy H^{-1} grad_y f with the tracked Hessian H.
+void Driver::hessian_direction(std::int64_t i, In x, In y, const std::vector<double>& hessian,
+                               Raw& raw) {
+  const auto dy = y.size();
+  const auto n = static_cast<Eigen::Index>(dy);
+  const Out slope = Out(raw.linear).first(dy);
+  oracle_.grad_y_g(i, lower_batch_, x, y, Out(raw.lower).first(dy));
+  oracle_.grad_y_f(i, upper_batch_, x, y, slope);
+  const auto width = at(blocks_.largest_dim() * blocks_.largest_dim());
+  const double* data = hessian.data() + at(i - blocks_.owned().begin) * width;
+  Eigen::Map<Eigen::VectorXd> v(slope.data(), n);
+  v = Eigen::Map<const Eigen::MatrixXd>(data, n, n).ldlt().solve(v).eval();
+  project_ball(options_.radius, slope);
+  oracle_.jvp_xy_g(i, lower_batch_, x, y, slope, raw.outer);
+  const Out upper = Out(raw.scratch).first(x.size());
+  oracle_.grad_x_f(i, upper_batch_, x, y, upper);
+  for (std::size_t k = 0; k < x.size(); ++k) raw.outer[k] = upper[k] - raw.outer[k];
+}
+
+/// Version 1: one update of the tracked Hessian, made symmetric, its eigenvalues clipped.
+void Driver::track(std::int64_t i, In y, In y_old, const Blend& b) {
+  const Out h = hessian_of(hessian_, i), old = hessian_of(old_hessian_, i);
+  std::vector<double> now(h.size()), before(h.size());
+  oracle_.hess_yy_g(i, lower_batch_, x_, y, now);
+  if (b.previous != 0.0) oracle_.hess_yy_g(i, lower_batch_, old_x_, y_old, before);
+  std::copy(h.begin(), h.end(), old.begin());
+  update(b, now, before, h);
+  if (!finite(h)) return;
+  const auto n = static_cast<Eigen::Index>(y.size());
+  Eigen::Map<Eigen::MatrixXd> matrix(h.data(), n, n);
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(0.5 * (matrix + matrix.transpose()));
+  const Eigen::VectorXd clipped =
+      eigen.eigenvalues().cwiseMax(options_.hessian_low).cwiseMin(options_.hessian_high);
+  matrix = eigen.eigenvectors() * clipped.asDiagonal() * eigen.eigenvectors().transpose();
+}
+
+}  // namespace equipoise::bilevel

@@ -1,0 +1,247 @@
+#include <equipoise/bilevel/krylov.hpp>
+#include <equipoise/bilevel/vectors.hpp>
+#include <equipoise/parallel/error.hpp>
+#include <equipoise/parallel/random.hpp>
+
+#include <Eigen/Cholesky>
+#include <Eigen/Eigenvalues>
+
+#include <algorithm>
+#include <cmath>
+
+namespace equipoise::bilevel {
+namespace {
+
+using Vector = std::vector<double>;
+
+void require_finite(double value, std::int64_t block) {
+  if (!std::isfinite(value)) {
+    throw NotFiniteError(
+        "block {}: the Hessian-vector product is not finite; look at the data of this block",
+        block);
+  }
+}
+
+/// r = b - Hyy w, skipping the product for w = 0.
+double residual(const BlockHessian& hessian, In b, In w, Out r) {
+  if (norm(w) > 0.0) {
+    hessian.apply(w, r);
+    for (std::size_t k = 0; k < r.size(); ++k) r[k] = b[k] - r[k];
+  } else {
+    std::copy(b.begin(), b.end(), r.begin());
+  }
+  return norm(r);
+}
+
+LinearReport conjugate_gradient(const BlockHessian& hessian, In b, Out w, double tolerance,
+                                std::int64_t limit) {
+  Vector r(b.size()), p, hp(b.size());
+  LinearReport report{0, residual(hessian, b, w, r), false};
+  p = r;
+  double rho = report.residual * report.residual;
+  require_finite(rho, hessian.block);
+  while (report.residual > tolerance && report.iterations < limit) {
+    hessian.apply(p, hp);
+    const double curvature = dot(p, hp);
+    require_finite(curvature, hessian.block);
+    if (curvature <= 0.0) {
+      throw InputError(
+          "block {}: the lower problem is not strongly convex: a direction has curvature {:.3e}; "
+          "add a "
+          "regulariser to this block or start nearer to its minimum",
+          hessian.block, curvature / dot(p, p));
+    }
+    const double step = rho / curvature;
+    axpy(step, p, w);
+    axpy(-step, hp, r);
+    const double next = dot(r, r);
+    for (std::size_t k = 0; k < p.size(); ++k) p[k] = r[k] + next / rho * p[k];
+    rho = next;
+    report.residual = std::sqrt(rho);
+    ++report.iterations;
+  }
+  report.converged = report.residual <= tolerance;
+  return report;
+}
+
+/// Lanczos (symmetric = true) or Arnoldi with the small least-squares problem solved by Givens
+/// rotations. MINRES and GMRES minimise the same residual over the same space; for a symmetric
+/// matrix the projections on all but the last two basis vectors vanish, so MINRES skips them.
+LinearReport minimal_residual(const BlockHessian& hessian, In b, Out w, double tolerance,
+                              std::int64_t limit, bool symmetric) {
+  const std::size_t n = b.size();
+  Vector r(n);
+  LinearReport report{0, residual(hessian, b, w, r), false};
+  require_finite(report.residual, hessian.block);
+  const auto most = static_cast<std::size_t>(
+      std::min<std::int64_t>(limit, 4 * static_cast<std::int64_t>(n) + 10));
+  std::vector<Vector> basis, columns;
+  Vector cosines, sines, rhs = {report.residual};
+  if (report.residual > 0.0) {
+    for (double& entry : r) entry /= report.residual;
+    basis.push_back(r);
+  }
+  while (report.residual > tolerance && columns.size() < most) {
+    const std::size_t j = columns.size();
+    Vector next(n), column(j + 2);
+    hessian.apply(basis[j], next);
+    const std::size_t first = symmetric && j > 0 ? j - 1 : 0;
+    for (std::size_t i = first; i <= j; ++i) {
+      column[i] = dot(basis[i], next);
+      axpy(-column[i], basis[i], next);
+    }
+    column[j + 1] = norm(next);
+    require_finite(column[j + 1], hessian.block);
+    const double length = column[j + 1];
+    for (std::size_t i = 0; i < j; ++i) {
+      const double upper = cosines[i] * column[i] + sines[i] * column[i + 1];
+      column[i + 1] = cosines[i] * column[i + 1] - sines[i] * column[i];
+      column[i] = upper;
+    }
+    const double diagonal = std::hypot(column[j], column[j + 1]);
+    if (diagonal == 0.0) break;
+    cosines.push_back(column[j] / diagonal);
+    sines.push_back(column[j + 1] / diagonal);
+    column[j] = diagonal;
+    rhs.push_back(-sines[j] * rhs[j]);
+    rhs[j] *= cosines[j];
+    columns.push_back(std::move(column));
+    report.residual = std::abs(rhs[j + 1]);
+    ++report.iterations;
+    if (length <= 1e-300) break;
+    for (double& entry : next) entry /= length;
+    basis.push_back(std::move(next));
+  }
+  for (std::size_t j = columns.size(); j-- > 0;) {
+    rhs[j] /= columns[j][j];
+    for (std::size_t i = 0; i < j; ++i) rhs[i] -= columns[j][i] * rhs[j];
+    axpy(rhs[j], basis[j], w);
+  }
+  report.converged = report.residual <= tolerance;
+  return report;
+}
+
+LinearReport fixed_point(const BlockHessian& hessian, In b, Out w, double tolerance,
+                         std::int64_t limit, double smoothness) {
+  if (!(smoothness > 0.0)) {
+    throw ConfigurationError("the fixed-point solver needs a bound on the Hessian of block {}",
+                             hessian.block);
+  }
+  Vector r(b.size());
+  LinearReport report{0, residual(hessian, b, w, r), false};
+  while (report.residual > tolerance && report.iterations < limit) {
+    require_finite(report.residual, hessian.block);
+    axpy(1.0 / smoothness, r, w);
+    report.residual = residual(hessian, b, w, r);
+    ++report.iterations;
+  }
+  report.converged = report.residual <= tolerance;
+  return report;
+}
+
+/// Hyy as a dense matrix.
+Eigen::MatrixXd dense(const BlockHessian& hessian) {
+  const auto n = static_cast<Eigen::Index>(hessian.y.size());
+  Eigen::MatrixXd matrix(n, n);
+  hessian.oracle.hess_yy_g(hessian.block, hessian.batch, hessian.x, hessian.y,
+                           Out(matrix.data(), static_cast<std::size_t>(n * n)));
+  require_finite(matrix.norm(), hessian.block);
+  return matrix;
+}
+
+bool small_and_dense(const BlockHessian& hessian) {
+  return std::ssize(hessian.y) <= dense_limit && hessian.oracle.view().has("hess_yy_g");
+}
+
+LinearReport direct(const BlockHessian& hessian, In b, Out w, double tolerance) {
+  const auto n = static_cast<Eigen::Index>(b.size());
+  const Eigen::MatrixXd matrix = dense(hessian);
+  const Eigen::LDLT<Eigen::MatrixXd> factors(matrix);
+  const Eigen::Map<const Eigen::VectorXd> right(b.data(), n);
+  Eigen::Map<Eigen::VectorXd> solution(w.data(), n);
+  if (!factors.isPositive()) {
+    throw InputError(
+        "block {}: the lower problem is not strongly convex: its Hessian has an eigenvalue <= 0",
+        hessian.block);
+  }
+  solution = factors.solve(right);
+  const double error = (matrix * solution - right).norm();
+  return {1, error, error <= tolerance};
+}
+
+}  // namespace
+
+LinearSolver linear_solver(const std::string& name) {
+  if (name == "auto") return LinearSolver::automatic;
+  if (name == "cg") return LinearSolver::cg;
+  if (name == "minres") return LinearSolver::minres;
+  if (name == "gmres") return LinearSolver::gmres;
+  if (name == "neumann") return LinearSolver::neumann;
+  if (name == "direct") return LinearSolver::direct;
+  throw ConfigurationError(
+      "unknown linear solver `{}`; take auto, cg, minres, gmres, neumann or direct", name);
+}
+
+LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b, Out w,
+                          double tolerance, std::int64_t limit, double smoothness) {
+  if (norm(b) == 0.0) {
+    std::fill(w.begin(), w.end(), 0.0);
+    return {0, 0.0, true};
+  }
+  switch (solver) {
+    case LinearSolver::automatic:
+      return small_and_dense(hessian) ? direct(hessian, b, w, tolerance)
+                                      : conjugate_gradient(hessian, b, w, tolerance, limit);
+    case LinearSolver::cg:
+      return conjugate_gradient(hessian, b, w, tolerance, limit);
+    case LinearSolver::minres:
+      return minimal_residual(hessian, b, w, tolerance, limit, true);
+    case LinearSolver::gmres:
+      return minimal_residual(hessian, b, w, tolerance, limit, false);
+    case LinearSolver::neumann:
+      return fixed_point(hessian, b, w, tolerance, limit, smoothness);
+    case LinearSolver::direct:
+      return direct(hessian, b, w, tolerance);
+  }
+  return {};
+}
+
+Spectrum estimate_spectrum(const BlockHessian& hessian, std::int64_t steps) {
+  if (small_and_dense(hessian)) {
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> exact(dense(hessian),
+                                                               Eigen::EigenvaluesOnly);
+    return {exact.eigenvalues()(0), exact.eigenvalues()(exact.eigenvalues().size() - 1)};
+  }
+  const std::size_t n = hessian.y.size();
+  const auto most = std::min<std::size_t>(n, static_cast<std::size_t>(steps));
+  const parallel::Draw draw(0, parallel::Purpose::probe, 0, hessian.block);
+  std::vector<Vector> basis(1, Vector(n));
+  for (std::size_t k = 0; k < n; ++k) basis[0][k] = draw.normal(k);
+  const double length = norm(basis[0]);
+  for (double& entry : basis[0]) entry /= length;
+  Vector diagonal, off;
+  for (std::size_t j = 0; j < most; ++j) {
+    Vector next(n);
+    hessian.apply(basis[j], next);
+    diagonal.push_back(dot(basis[j], next));
+    require_finite(diagonal.back(), hessian.block);
+    for (int pass = 0; pass < 2; ++pass) {
+      for (const auto& older : basis) axpy(-dot(older, next), older, next);
+    }
+    off.push_back(norm(next));
+    if (off.back() <= 1e-14 * std::abs(diagonal.front()) || j + 1 == most) break;
+    for (double& entry : next) entry /= off.back();
+    basis.push_back(std::move(next));
+  }
+  const auto size = static_cast<Eigen::Index>(diagonal.size());
+  Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen;
+  eigen.computeFromTridiagonal(Eigen::Map<Eigen::VectorXd>(diagonal.data(), size),
+                               Eigen::Map<Eigen::VectorXd>(off.data(), size - 1));
+  const double rest = diagonal.size() == n ? 0.0 : off.back();
+  const auto bound = [&](Eigen::Index k) {
+    return rest * std::abs(eigen.eigenvectors()(size - 1, k));
+  };
+  return {eigen.eigenvalues()(0) - bound(0), eigen.eigenvalues()(size - 1) + bound(size - 1)};
+}
+
+}  // namespace equipoise::bilevel

@@ -1,0 +1,230 @@
+#include <equipoise/bilevel/maid.hpp>
+#include <equipoise/bilevel/vectors.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace equipoise::bilevel {
+namespace {
+
+constexpr std::string_view needed[] = {"hvp_yy_g", "jvp_xy_g", "f"};
+constexpr double accuracy_floor = 1e-16;
+/// Below this share of |F| a decrease is not looked for in values of F.
+constexpr double rounding_share = 1e-11;
+
+}  // namespace
+
+void MaidOptions::describe(state::OptionVisitor& visit) {
+  visit.option("accuracy", accuracy, "first accuracy of lower and linear solves", state::positive);
+  visit.option("step", step, "first trial step", state::positive);
+  visit.option("shrink_step", shrink_step, "factor of a rejected step", {0.0, 0.99, true});
+  visit.option("grow_step", grow_step, "factor of the first trial after an accepted step",
+               state::at_least_one);
+  visit.option("tighten", tighten, "factor of the accuracies when they are too coarse",
+               {0.0, 0.99, true});
+  visit.option("relax", relax, "factor of the accuracies after an accepted step",
+               state::at_least_one);
+  visit.option("slack", slack, "share of the hypergradient that must exceed its error bound",
+               {0.0, 0.5, true});
+  visit.option("memory", memory, "pairs of the quasi-Newton direction, 0 for plain descent",
+               {0.0, 100.0});
+  visit.option("longest", longest, "largest entry of a quasi-Newton step", state::positive);
+  visit.option("trials", trials, "most trial steps and refinements in one step",
+               state::at_least_one);
+  implicit.describe(visit);
+  exchange.describe(visit);
+}
+
+Maid::Maid(const Setup& setup, MaidOptions options)
+    : MethodBase(setup, options.exchange.setting(setup.seed), "maid", needed),
+      options_(std::move(options)),
+      implicit_(blocks_, oracle_, exchange_, options_.implicit),
+      p_(x_.size()),
+      q_(blocks_.zeros()),
+      eps_(options_.accuracy),
+      delta_(options_.accuracy),
+      step_(options_.step) {}
+
+/// Tightens the accuracies until the bound is below the hypergradient. False at the floor of the
+/// arithmetic.
+bool Maid::refine() {
+  for (std::int64_t round = 0; round < options_.trials; ++round) {
+    state_ = implicit_.gradient(x_, y_, q_, eps_, delta_, p_, round == 0);
+    if (state_.bound <= (1.0 - options_.slack) * state_.norm) return true;
+    if (eps_ < accuracy_floor) return false;
+    // The bound is nearly linear in the accuracies: aim at half of what is allowed.
+    const double wanted = 0.5 * state_.norm / state_.bound;
+    const double factor = std::clamp(wanted, 1e-4, options_.tighten);
+    eps_ *= factor;
+    delta_ *= factor;
+  }
+  return false;
+}
+
+/// The two-loop recursion on the coordinates that are free to move along -p; p itself where it
+/// gives no descent.
+void Maid::aim() {
+  along_ = p_;
+  const std::size_t n = x_.size(), pairs = moves_.size() / n;
+  std::vector<char> held(n, 0);
+  if (oracle_.view().table().proj_x) {
+    trial(1.0, p_, next_x_);
+    for (std::size_t k = 0; k < n; ++k) held[k] = next_x_[k] == x_[k] ? 1 : 0;
+  }
+  const auto mask = [&](std::span<double> v) {
+    for (std::size_t k = 0; k < n; ++k) v[k] = held[k] ? 0.0 : v[k];
+  };
+  mask(along_);
+  std::vector<double> factors(pairs);
+  for (std::size_t j = pairs; j-- > 0;) {
+    const In s = In(moves_).subspan(j * n, n), t = In(turns_).subspan(j * n, n);
+    factors[j] = dot(s, along_) / dot(s, t);
+    axpy(-factors[j], t, along_);
+  }
+  if (pairs > 0) {
+    const In s = In(moves_).last(n), t = In(turns_).last(n);
+    for (double& entry : along_) entry *= dot(s, t) / dot(t, t);
+  }
+  for (std::size_t j = 0; j < pairs; ++j) {
+    const In s = In(moves_).subspan(j * n, n), t = In(turns_).subspan(j * n, n);
+    axpy(factors[j] - dot(t, along_) / dot(s, t), s, along_);
+  }
+  mask(along_);
+  if (pairs == 0 || !(dot(along_, p_) > 1e-8 * norm(along_) * norm(p_))) {
+    along_ = p_;
+    moves_.clear();
+    turns_.clear();
+  }
+}
+
+/// Keeps the pair of the accepted step if its curvature is positive beyond the errors of the
+/// hypergradients.
+void Maid::remember() {
+  if (options_.memory == 0) return;
+  const std::size_t n = x_.size();
+  std::vector<double> move(n), turn(n);
+  for (std::size_t k = 0; k < n; ++k) {
+    move[k] = x_[k] - last_x_[k];
+    turn[k] = p_[k] - last_p_[k];
+  }
+  if (!(dot(move, turn) > 1e-10 * norm(move) * norm(turn))) return;
+  if (std::ssize(moves_) >= options_.memory * static_cast<std::int64_t>(n)) {
+    moves_.erase(moves_.begin(), moves_.begin() + static_cast<std::ptrdiff_t>(n));
+    turns_.erase(turns_.begin(), turns_.begin() + static_cast<std::ptrdiff_t>(n));
+  }
+  moves_.insert(moves_.end(), move.begin(), move.end());
+  turns_.insert(turns_.end(), turn.begin(), turn.end());
+}
+
+double Maid::trial(double length, In along, std::vector<double>& out) const {
+  for (std::size_t k = 0; k < x_.size(); ++k) out[k] = x_[k] - length * along[k];
+  oracle_.view().proj_x(out);
+  double sum = 0.0;
+  for (std::size_t k = 0; k < x_.size(); ++k) sum += p_[k] * (x_[k] - out[k]);
+  return sum;
+}
+
+/// Up to `most` trial steps at the present accuracies; on success x and y move.
+bool Maid::search(std::int64_t most) {
+  aim();
+  const bool newton = !moves_.empty();
+  double largest = 0.0;
+  for (const double entry : along_) largest = std::max(largest, std::abs(entry));
+  double length = newton ? std::min(1.0, options_.longest / largest) : step_;
+  const bool rounding = trial(length, along_, next_x_) < rounding_share * std::abs(state_.value);
+  for (std::int64_t k = 0; k < most; ++k, length *= options_.shrink_step) {
+    next_y_ = y_;
+    const double fall = trial(length, along_, next_x_);
+    bool accepted = false;
+    if (rounding) {
+      next_q_ = q_;
+      const auto there = implicit_.gradient(next_x_, next_y_, next_q_, eps_, delta_, next_p_);
+      accepted = there.norm + there.bound < state_.norm;
+    } else {
+      const auto there = implicit_.value(next_x_, next_y_, eps_);
+      accepted = there.high - state_.low <= -options_.slack * options_.slack * fall && fall > 0.0;
+    }
+    if (accepted) {
+      last_x_ = x_;
+      last_p_ = p_;
+      x_.swap(next_x_);
+      y_.swap(next_y_);
+      if (!newton) step_ = options_.grow_step * length;
+      return true;
+    }
+  }
+  return false;
+}
+
+void Maid::step() {
+  next_x_.resize(x_.size());
+  next_p_.resize(x_.size());
+  report_.fresh = true;
+  if (!started_) {
+    started_ = true;
+    report_.finished = !refine();
+  }
+  bool moved = false;
+  for (std::int64_t j = 0; j < 60 && !moved && !report_.finished; ++j) {
+    moved = search(j + 10);
+    if (moved) break;
+    eps_ *= options_.tighten;
+    delta_ *= options_.tighten;
+    report_.finished = eps_ < accuracy_floor || !refine();
+  }
+  if (moved) {
+    eps_ *= options_.relax;
+    delta_ *= options_.relax;
+    report_.finished = !refine();
+    remember();
+  }
+  if (report_.finished || !moved) {
+    report_.finished = true;
+    report_.message =
+        fmt::format("accuracy floor: no better step within rounding (eps {:.1e})", eps_);
+  }
+  ++iteration_;
+  publish();
+}
+
+void Maid::publish() {
+  trial(1.0, p_, next_x_);
+  double mapping = 0.0;
+  for (std::size_t k = 0; k < x_.size(); ++k)
+    mapping += (x_[k] - next_x_[k]) * (x_[k] - next_x_[k]);
+  const bool constrained = oracle_.view().table().proj_x != nullptr;
+  report_.residual = (constrained ? std::sqrt(mapping) : state_.norm) + state_.bound;
+  report_.objective = state_.value;
+  report_.failed = !std::isfinite(report_.residual);
+  if (report_.failed) report_.message = "the hypergradient left the finite numbers";
+}
+
+void Maid::fields(state::FieldVisitor& visit) {
+  base_fields(visit);
+  block_field(visit, "q", q_);
+  visit.replicated("p", p_);
+  visit.replicated("moves", moves_);
+  visit.replicated("turns", turns_);
+  row_field(visit, "constants", Implicit::width, implicit_.constants());
+  visit.scalar("eps", eps_);
+  visit.scalar("delta", delta_);
+  visit.scalar("step", step_);
+  visit.scalar("value", state_.value);
+  visit.scalar("low", state_.low);
+  visit.scalar("high", state_.high);
+  visit.scalar("norm", state_.norm);
+  visit.scalar("bound", state_.bound);
+  std::int64_t flags = (started_ ? 1 : 0) + (report_.finished ? 2 : 0) + (state_.certified ? 4 : 0);
+  visit.scalar("flags", flags);
+  started_ = (flags & 1) != 0;
+  report_.finished = (flags & 2) != 0;
+  state_.certified = (flags & 4) != 0;
+}
+
+std::vector<std::pair<std::string, std::string>> Maid::notes() const {
+  return {{"bound", state_.certified ? "certified" : "estimated"}};
+}
+
+}  // namespace equipoise::bilevel

@@ -1,0 +1,97 @@
+#include <equipoise/bilevel/method.hpp>
+#include <equipoise/bilevel/vectors.hpp>
+#include <equipoise/parallel/error.hpp>
+
+#include <cmath>
+#include <limits>
+
+namespace equipoise::bilevel {
+
+MethodBase::MethodBase(const Setup& setup, const compress::MeanSetting& exchange,
+                       std::string_view name, std::span<const std::string_view> calls)
+    : blocks_((setup.oracle.need(name, calls), setup.comm), setup.oracle, setup.classes),
+      oracle_(setup.oracle),
+      exchange_(blocks_, setup.oracle.dim_outer(), exchange),
+      seed_(setup.seed),
+      x_(static_cast<std::size_t>(setup.oracle.dim_outer())),
+      y_(blocks_.zeros()) {
+  setup.oracle.start(x_);
+  setup.oracle.proj_x(x_);
+  for (std::int64_t i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+    setup.oracle.start_inner(i, blocks_.of(y_, i));
+  }
+}
+
+void MethodBase::solution(state::FieldVisitor& visit) {
+  visit.replicated("x", x_);
+  auto y = inner();
+  block_field(visit, "y", y);
+}
+
+void MethodBase::block_field(state::FieldVisitor& visit, std::string_view name,
+                             std::vector<double>& data) {
+  visit.partitioned(name, blocks_.entries(), blocks_.comm().rank(), 1, data);
+}
+
+void MethodBase::row_field(state::FieldVisitor& visit, std::string_view name, std::int64_t width,
+                           std::vector<double>& data) {
+  visit.partitioned(name, blocks_.over_ranks(), blocks_.comm().rank(), width, data);
+}
+
+void MethodBase::base_fields(state::FieldVisitor& visit) {
+  visit.scalar("iteration", iteration_);
+  visit.replicated("x", x_);
+  block_field(visit, "y", y_);
+  visit.scalar("report/residual", report_.residual);
+  visit.scalar("report/objective", report_.objective);
+  exchange_.channel().fields(visit);
+}
+
+void MethodBase::evaluate() {
+  report_.fresh = true;
+  std::vector<double> p(x_.size());
+  double value = 0.0;
+  if (oracle_.view().exact(x_, p, value)) {
+    report_.residual = norm(p);
+    report_.objective = value;
+    return;
+  }
+  if (!oracle_.view().has("hvp_yy_g") || !oracle_.view().has("jvp_xy_g")) return;
+  CountedOracle counted(oracle_.view());
+  Exchange exchange(blocks_, oracle_.view().dim_outer(), {});
+  Implicit implicit(blocks_, counted, exchange, {});
+  auto y = inner();
+  auto q = blocks_.zeros();
+  const auto result = implicit.gradient(x_, y, q, 1e-9, 1e-10, p);
+  report_.residual = result.norm;
+  report_.objective = result.value;
+}
+
+bool MethodBase::failed_block(std::int64_t block) {
+  const std::int64_t none = std::numeric_limits<std::int64_t>::max();
+  const std::int64_t first = blocks_.comm().min(block < 0 ? none : block);
+  if (first == none) return false;
+  report_.failed = true;
+  report_.message = fmt::format(
+      "block {}: its directions left the finite numbers at iteration {}; take smaller steps, or "
+      "look at the data "
+      "of this block",
+      first, iteration_);
+  return true;
+}
+
+void ExchangeOptions::describe(state::OptionVisitor& visit) {
+  visit.option("codec", codec, "compressor of the hypergradient (classes of blocks to owners)");
+  visit.option("error_feedback", error_feedback,
+               "keep what the codec drops and add it to the next message");
+}
+
+compress::MeanSetting ExchangeOptions::setting(std::uint64_t seed) const {
+  compress::MeanSetting setting;
+  setting.codec = codec;
+  setting.error_feedback = error_feedback;
+  setting.seed = seed;
+  return setting;
+}
+
+}  // namespace equipoise::bilevel

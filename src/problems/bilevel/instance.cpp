@@ -1,0 +1,167 @@
+#include <equipoise/bilevel/vectors.hpp>
+#include <equipoise/parallel/agree.hpp>
+#include <equipoise/problems/bilevel/instance.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+namespace equipoise::problems {
+namespace {
+
+/// The fields that every bilevel method names in `solution`.
+class Storage final : public state::Stateful {
+ public:
+  explicit Storage(const bilevel::Blocks& blocks, std::int64_t dim_outer)
+      : blocks_(&blocks), x(static_cast<std::size_t>(dim_outer)), y(blocks.zeros()) {}
+  void fields(state::FieldVisitor& visit) override {
+    visit.replicated("x", x);
+    visit.partitioned("y", blocks_->entries(), blocks_->comm().rank(), 1, y);
+  }
+
+ private:
+  const bilevel::Blocks* blocks_;
+
+ public:
+  std::vector<double> x, y;
+};
+
+Storage& storage(state::Stateful& solution) {
+  auto* const found = dynamic_cast<Storage*>(&solution);
+  if (!found) throw CheckpointError("the stored solution is not one of a bilevel problem");
+  return *found;
+}
+
+void write_lines(const std::string& path, const char* mode,
+                 const std::function<void(std::FILE*)>& lines) {
+  std::FILE* const file = std::fopen(path.c_str(), mode);
+  if (!file) throw CheckpointError("{}: cannot be written", path);
+  lines(file);
+  if (std::fclose(file) != 0) throw CheckpointError("{}: writing failed; is the disk full?", path);
+}
+
+}  // namespace
+
+void BilevelRun::describe(state::OptionVisitor& visit) {
+  visit.option("classes", classes,
+               "logical classes of blocks; results do not depend on the rank count, but on this",
+               state::at_least_one);
+  visit.option("seed", seed, "seed of all random draws", state::non_negative);
+}
+
+BilevelInstance::BilevelInstance(parallel::Comm comm, bilevel::OracleView oracle,
+                                 std::shared_ptr<const void> keep, const BilevelRun& run)
+    : comm_(comm),
+      oracle_(oracle),
+      keep_(std::move(keep)),
+      setup_{comm, oracle, run.classes, static_cast<std::uint64_t>(run.seed)},
+      blocks_(comm, oracle, run.classes) {}
+
+std::string BilevelInstance::fingerprint() const {
+  return fmt::format("bilevel {} classes={}", oracle_.fingerprint(), blocks_.classes().size());
+}
+
+solve::Facts BilevelInstance::facts() const {
+  auto facts = oracle_.facts();
+  facts.emplace_back("outer variables", fmt::format("{}", oracle_.dim_outer()));
+  facts.emplace_back("inner variables",
+                     fmt::format("{} in {} blocks", blocks_.entries().size(), blocks_.count()));
+  facts.emplace_back("classes of blocks", fmt::format("{}", blocks_.classes().size()));
+  return facts;
+}
+
+std::vector<std::string> BilevelInstance::methods() const {
+  return bilevel::fitting_methods(oracle_);
+}
+
+std::unique_ptr<solve::Method> BilevelInstance::make_method(const std::string& name,
+                                                            state::Config& config) {
+  return bilevel::make_method(name, setup_, config);
+}
+
+std::unique_ptr<state::Stateful> BilevelInstance::solution_storage() {
+  return std::make_unique<Storage>(blocks_, oracle_.dim_outer());
+}
+
+solve::Certificate BilevelInstance::certify(state::Stateful& solution) {
+  Storage& stored = storage(solution);
+  if (stored.x.size() != static_cast<std::size_t>(oracle_.dim_outer())) {
+    throw CheckpointError("the stored solution has {} outer variables, the problem {}",
+                          stored.x.size(), oracle_.dim_outer());
+  }
+  solve::Certificate certificate;
+  std::vector<double> p(stored.x.size());
+  double value = 0.0;
+  if (oracle_.exact(stored.x, p, value)) {
+    certificate.measure = bilevel::norm(p);
+    certificate.values = {{"objective_closed_form", value},
+                          {"hypergradient_norm_closed_form", certificate.measure}};
+  } else {
+    certificate.measure = std::numeric_limits<double>::quiet_NaN();
+  }
+  if (oracle_.has("hvp_yy_g") && oracle_.has("jvp_xy_g")) {
+    bilevel::CountedOracle counted(oracle_);
+    bilevel::Exchange exchange(blocks_, oracle_.dim_outer(), {});
+    bilevel::ImplicitOptions options;
+    options.linear = "minres";
+    bilevel::Implicit implicit(blocks_, counted, exchange, options);
+    auto y = blocks_.zeros(), q = blocks_.zeros();
+    for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i)
+      oracle_.start_inner(i, blocks_.of(y, i));
+    const auto found = implicit.gradient(stored.x, y, q, 1e-10, 1e-11, p);
+    certificate.measure = found.norm + found.bound;
+    double error = 0.0, size = 0.0;
+    for (std::size_t k = 0; k < y.size(); ++k) {
+      error = std::max(error, std::abs(y[k] - stored.y[k]));
+      size = std::max(size, std::abs(y[k]));
+    }
+    double largest[] = {error, size};
+    comm_.max(std::span(largest));
+    for (const auto& entry : std::initializer_list<std::pair<std::string, double>>{
+             {"objective", found.value},
+             {"hypergradient_norm", found.norm},
+             {"hypergradient_error_bound", found.bound},
+             {"bound_certified", found.certified ? 1.0 : 0.0},
+             {"inner_residual_over_mu_max", found.inner},
+             {"linear_residual_max", found.linear},
+             {"stored_inner_error_max_relative", largest[0] / std::max(largest[1], 1e-300)}}) {
+      certificate.values.push_back(entry);
+    }
+  }
+  if (oracle_.optimum(p)) {
+    bilevel::axpy(-1.0, stored.x, p);
+    certificate.values.emplace_back("distance_to_optimum", bilevel::norm(p));
+  }
+  return certificate;
+}
+
+std::vector<std::string> BilevelInstance::export_csv(state::Stateful& solution,
+                                                     const std::string& directory) {
+  Storage& stored = storage(solution);
+  const std::vector<std::string> paths = {directory + "/x.csv", directory + "/y.csv"};
+  parallel::agree(comm_, [&] {
+    if (comm_.rank() != 0) return;
+    write_lines(paths[0], "w", [&](std::FILE* file) {
+      std::fputs("index,value\n", file);
+      for (std::size_t k = 0; k < stored.x.size(); ++k)
+        std::fprintf(file, "%zu,%.17g\n", k, stored.x[k]);
+    });
+    write_lines(paths[1], "w", [](std::FILE* file) { std::fputs("block,entry,value\n", file); });
+  });
+  for (int rank = 0; rank < comm_.size(); ++rank) {
+    parallel::agree(comm_, [&] {
+      if (comm_.rank() != rank) return;
+      write_lines(paths[1], "a", [&](std::FILE* file) {
+        for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+          const auto y = blocks_.of(stored.y, i);
+          for (std::size_t k = 0; k < y.size(); ++k) {
+            std::fprintf(file, "%lld,%zu,%.17g\n", static_cast<long long>(i), k, y[k]);
+          }
+        }
+      });
+    });
+  }
+  return paths;
+}
+
+}  // namespace equipoise::problems
