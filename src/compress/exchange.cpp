@@ -9,10 +9,14 @@ constexpr int header_tag = 1;  // every tag has an even number; its header trave
 
 }  // namespace
 
-void Exchange::send(int peer, int tag, std::span<const std::byte> bytes, Ticket& ticket) {
+Exchange::Seal Exchange::seal(std::span<const std::byte> bytes) {
+  return bytes.size() > header_threshold ? write_header(Header{}, bytes) : Seal{};
+}
+
+void Exchange::send(int peer, int tag, std::span<const std::byte> bytes, const Seal& seal,
+                    Ticket& ticket) {
   if (bytes.size() > header_threshold) {
-    const auto header = write_header(Header{}, bytes);
-    ticket.header_bytes.assign(header.begin(), header.end());
+    ticket.header_bytes.assign(seal.begin(), seal.end());
     MPI_Isend(ticket.header_bytes.data(), static_cast<int>(Header::size), MPI_BYTE, peer,
               tag + header_tag, comm_.handle(), &ticket.header);
     traffic_.header_sent += static_cast<std::int64_t>(Header::size);

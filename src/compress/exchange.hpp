@@ -1,10 +1,12 @@
 #pragma once
 
+#include <equipoise/compress/wire.hpp>
 #include <equipoise/parallel/comm.hpp>
 #include <equipoise/parallel/traffic.hpp>
 
 #include <mpi.h>
 
+#include <array>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -30,8 +32,11 @@ class Exchange {
     std::span<std::byte> destination;
   };
 
-  /// Starts sending `bytes`, which must stay untouched until `finish`.
-  void send(int peer, int tag, std::span<const std::byte> bytes, Ticket& ticket);
+  /// The header of a message; all zero for a short one, which travels without.
+  using Seal = std::array<std::byte, Header::size>;
+  [[nodiscard]] static Seal seal(std::span<const std::byte> bytes);
+  /// Starts sending `bytes`, which must stay untouched until `finish`; `seal` is their header.
+  void send(int peer, int tag, std::span<const std::byte> bytes, const Seal& seal, Ticket& ticket);
   /// Starts receiving exactly `destination.size()` bytes.
   void receive(int peer, int tag, std::span<std::byte> destination, Ticket& ticket);
   /// Waits for a message; checks the header of a received one. Throws Error if it cannot be

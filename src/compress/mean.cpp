@@ -18,7 +18,7 @@ using partition::Layout;
 using partition::Partition;
 
 /// Coordinates handled at a time: large enough to hide latency, small enough to stay in cache.
-constexpr std::int64_t segment_coordinates = 32768;
+constexpr std::int64_t segment_coordinates = 131072;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -272,14 +272,23 @@ class Mean::Impl {
         codec->decode_add(piece, range, layout_.chunks(), draw_->with_agent(agent), agent,
                           weight(agent), out);
       } else {
-        add_raw(piece, weight(agent), out);
+        add_raw(piece, agent, out);
       }
     }
   }
 
-  static void add_raw(std::span<const std::byte> piece, double w, std::span<double> out) {
+  void add_raw(std::span<const std::byte> piece, std::int64_t agent, std::span<double> out) const {
     // Receive buffers come from the allocator, so their doubles are aligned.
-    add_scaled(w, {reinterpret_cast<const double*>(piece.data()), out.size()}, out);
+    add_values({reinterpret_cast<const double*>(piece.data()), out.size()}, agent, out);
+  }
+
+  /// The first agent sets, the others add.
+  void add_values(std::span<const double> values, std::int64_t agent, std::span<double> out) const {
+    if (agent == 0) {
+      set_scaled(weight(agent), values, out);
+    } else {
+      add_scaled(weight(agent), values, out);
+    }
   }
 
   std::span<double> error_row(std::int64_t a) {
@@ -434,8 +443,9 @@ class Mean::Impl {
       post_down_receives(j, out, server, down_lengths);
       sum_segment(j, source, out, device, up_lengths);
       send_down(j, out, server, down_lengths);
-      finish_down(j, out, server, down_lengths);
+      if (j > 0) finish_down(j - 1, out, server, down_lengths);
     }
+    if (rounds_ > 0) finish_down(rounds_ - 1, out, server, down_lengths);
   }
 
   struct Slot {
@@ -474,12 +484,12 @@ class Mean::Impl {
         const auto raw = bytes_of(source.subspan(at(theirs->begin), at(theirs->size())));
         uplink_[0] += std::ssize(raw);
         traffic_.sent += std::ssize(raw);
-        exchange_.send(r, up_tag(j), raw, t.up_send);
+        exchange_.send(r, up_tag(j), raw, Exchange::seal(raw), t.up_send);
       } else {
         pack(source, *theirs, device, lengths, t.up_out);
         traffic_.sent += t.up_out.payload;
         traffic_.header_sent += std::ssize(t.up_out.bytes) - t.up_out.payload;
-        exchange_.send(r, up_tag(j), t.up_out.bytes, t.up_send);
+        exchange_.send(r, up_tag(j), t.up_out.bytes, Exchange::seal(t.up_out.bytes), t.up_send);
       }
     }
   }
@@ -489,7 +499,7 @@ class Mean::Impl {
     const Range* mine = segment(comm_.rank(), j);
     if (mine) {
       const auto values = out.subspan(at(mine->begin), at(mine->size()));
-      std::fill(values.begin(), values.end(), 0.0);
+      if (device || agents_.size() == 0) std::fill(values.begin(), values.end(), 0.0);
       for (int s = 0; s < comm_.size(); ++s) {
         if (agents_.range(s).size() == 0) continue;
         if (s == comm_.rank()) {
@@ -558,11 +568,12 @@ class Mean::Impl {
       payload = packed.payload;
     }
     downlink_ += payload;
+    const auto header = Exchange::seal(bytes);
     for (int step = 1; step < comm_.size(); ++step) {
       const int r = (comm_.rank() + step) % comm_.size();
       traffic_.sent += payload;
       traffic_.header_sent += std::ssize(bytes) - payload;
-      exchange_.send(r, down_tag(j), bytes, slot(j, r).down_send);
+      exchange_.send(r, down_tag(j), bytes, header, slot(j, r).down_send);
     }
   }
 
@@ -604,11 +615,12 @@ class Mean::Impl {
       exchange_.receive(s, up_tag(0), t.up_in, t.up_receive);
     }
     pack(source, whole, device_.get(), lengths, own_);
+    const auto header = Exchange::seal(own_.bytes);
     for (int step = 1; step < comm_.size() && hosted_.size() > 0; ++step) {
       const int r = (comm_.rank() + step) % comm_.size();
       traffic_.sent += own_.payload;
       traffic_.header_sent += std::ssize(own_.bytes) - own_.payload;
-      exchange_.send(r, up_tag(0), own_.bytes, slot(0, r).up_send);
+      exchange_.send(r, up_tag(0), own_.bytes, header, slot(0, r).up_send);
     }
     std::fill(out.begin(), out.end(), 0.0);
     std::int64_t everything = own_.payload;
