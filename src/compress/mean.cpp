@@ -224,6 +224,7 @@ class Mean::Impl {
             Packed& packed) {
     packed.bytes.clear();
     const std::size_t table = lengths ? at(hosted_.size()) * sizeof(std::int64_t) : 0;
+    if (!lengths) packed.bytes.reserve(at(*message_bytes(comm_.rank(), range, codec)));
     packed.bytes.resize(table);
     for (std::int64_t a = 0; a < hosted_.size(); ++a) {
       const std::size_t start = packed.bytes.size();

@@ -46,20 +46,18 @@ class Masha final : public Base {
         contractive_(contractive),
         rule_(StepRule::parse(options.step)),
         p_(options.snapshot_probability),
-        z_(start()),
-        w_(z_),
-        at_w_(vector()),
-        half_(vector()),
-        change_(vector()),
-        rows_at_w_(f_.rows_size()),
-        rows_(f_.rows_size()) {
+        z_(start()) {
     check_codecs(options.compression);
     if (p_ == 0.0) p_ = default_probability();
+    first_step();  // before the other vectors exist: the estimates need room of their own
+    w_ = z_;
+    for (auto* v : {&at_w_, &half_}) *v = vector();
+    if (contractive_) change_ = vector();
+    for (auto* rows : {&rows_at_w_, &rows_}) rows->assign(f_.rows_size(), 0.0);
     f_.agents(w_, rows_at_w_);
     f_.average(rows_at_w_, at_w_);
     assess(w_, at_w_, half_);
     best_residual_ = last_residual_ = residual_at_w();
-    first_step();
     if (adaptive()) best_ = w_;
   }
 
@@ -70,11 +68,12 @@ class Masha final : public Base {
     const double factor = contractive_ ? step_ : 1.0;
     const std::size_t n = rows_.size();
     for (std::size_t i = 0; i < n; ++i) rows_[i] = factor * (rows_[i] - rows_at_w_[i]);
-    f_.compressed(iteration_, rows_, change_);
     if (contractive_) {
+      f_.compressed(iteration_, rows_, change_);
       linalg::add_scaled(half_, -1.0, change_, z_);
     } else {
-      move_to(z_, change_);
+      f_.compressed(iteration_, rows_, half_);  // zh has served: G takes its room
+      move_to(z_, half_);
     }
     const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);
     ++iteration_;
@@ -155,6 +154,7 @@ class Masha final : public Base {
     } else {
       const double rms = estimate_lipschitz_rms(f_, z_);
       const double lipschitz = std::min(rms, estimate_lipschitz(f_, z_, adaptive() ? 8 : 30));
+      f_.release_scratch();
       if (contractive_) {
         const double delta = f_.mean().device().delta;
         const double scale = std::isfinite(delta) ? delta : 1.0 / p_;

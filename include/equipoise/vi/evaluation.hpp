@@ -63,6 +63,9 @@ class Evaluation {
   void compressed(std::int64_t iteration, std::span<const double> rows, std::span<double> out);
   /// out = F(z). **Collective**, one round (a halo exchange for a partitioned z).
   void full(std::span<const double> z, std::span<double> out);
+  /// Gives back the room that `full` keeps for contributions [hosted x d], for methods that have
+  /// their own.
+  void release_scratch() { rows_ = {}; }
 
   /// Inner products over all of R^d. **Collective** for a partitioned z, else free.
   [[nodiscard]] double dot(std::span<const double> a, std::span<const double> b) const;
