@@ -168,7 +168,7 @@ def kill_and_resume(equipoise):
     store, resumed = OUT / "checkpoints", OUT / "resumed.h5"
     for old in [*store.glob("*"), resumed]:
         old.unlink(missing_ok=True)
-    arguments = ["solve", *problem, *case.keys, f"run.checkpoint_every={max(1, facts['iterations'] // 10)}",
+    arguments = ["solve", *problem, *case.keys, f"run.checkpoint_iterations={max(1, facts['iterations'] // 10)}",
                  "--checkpoint", str(store), "--out", str(resumed), "--quiet"]
     process = launch(equipoise, RANKS, arguments)
     while process.poll() is None and not list(store.glob("checkpoint-*.h5")):

@@ -30,7 +30,8 @@ STYLE = {
     "axes.axisbelow": True, "xtick.direction": "out", "ytick.direction": "out",
 }
 # In the legend for themselves, or of no influence on what is drawn.
-NOT_TOLD = ("method.name", "method.codec", "method.server_codec", "run.checkpoint_every")
+NOT_TOLD = ("method.name", "method.codec", "method.server_codec", "run.checkpoint_every",
+            "run.checkpoint_iterations")
 
 
 class NoRunFile(Exception):

@@ -141,7 +141,7 @@ class Output(CommandTest):
         try:
             (small / "others").write_bytes(bytes(120_000))
             self.refuse(6, ["small"], "solve", *GAME, "problem.dimension=2000", "problem.structure=low-rank",
-                        "method.name=masha1", "run.checkpoint_every=5", "--checkpoint", "small/checkpoints",
+                        "method.name=masha1", "run.checkpoint_iterations=5", "--checkpoint", "small/checkpoints",
                         "--out", "run.h5")
             self.assertEqual((small / "others").read_bytes(), bytes(120_000))
             self.assertEqual(list(small.glob("checkpoints/checkpoint-*.h5")), [])

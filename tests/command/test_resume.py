@@ -12,7 +12,7 @@ from same_solution import differences
 from support import GAME, CommandTest, finish, launch
 
 # Long enough to be hit in the middle, ended by its number of iterations: status 4.
-LONG = [*GAME, "stop.tolerance=1e-200", "stop.max_iterations=6000", "run.checkpoint_every=500"]
+LONG = [*GAME, "stop.tolerance=1e-200", "stop.max_iterations=6000", "run.checkpoint_iterations=500"]
 METHODS = {
     "extragradient": ["method.name=extragradient"],
     "masha1": ["method.name=masha1", "method.codec=randk:5"],
@@ -79,7 +79,7 @@ class Resume(CommandTest):
         self.assertTrue(self.checkpoints())
 
     def test_another_problem_or_method_is_refused(self):
-        keys = [*GAME, "stop.max_iterations=20", "run.checkpoint_every=10", "--checkpoint", "store"]
+        keys = [*GAME, "stop.max_iterations=20", "run.checkpoint_iterations=10", "--checkpoint", "store"]
         self.assertEqual(self.command("solve", *keys, "method.name=masha1", "--quiet").code, 4)
         self.refuse(6, ["99", "100"], "solve", *GAME, "problem.dimension=99", "method.name=masha1", "--resume", "store")
         self.refuse(6, ["masha1", "extragradient"], "solve", *GAME, "method.name=extragradient", "--resume", "store")

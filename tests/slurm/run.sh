@@ -24,7 +24,7 @@ end() {
 trap end EXIT
 
 case_keys=(problem.family=vi problem.name=game method.name=masha1 stop.tolerance=1e-200
-  stop.max_iterations=60000 run.checkpoint_every=2000)
+  stop.max_iterations=60000 run.checkpoint_iterations=2000)
 export EQUIPOISE=$equipoise LAUNCHER=$launcher OUT=run.h5 CHECKPOINT=checkpoint
 # The iteration limit is the end of this run: status 4.
 job=$(sbatch --parsable --ntasks=2 --time=10 "$source/cluster/slurm/equipoise.sbatch" "${case_keys[@]}" --quiet)
