@@ -171,14 +171,14 @@ def kill_and_resume(equipoise):
     arguments = ["solve", *problem, *case.keys, f"run.checkpoint_iterations={max(1, facts['iterations'] // 10)}",
                  "--checkpoint", str(store), "--out", str(resumed), "--quiet"]
     process = launch(equipoise, RANKS, arguments)
-    while process.poll() is None and not list(store.glob("checkpoint-*.h5")):
+    while process.poll() is None and not list(store.glob("checkpoint-*.json")):
         time.sleep(0.002)
     if process.poll() is None:
         os.kill(ranks_of(process.pid)[0], signal.SIGKILL)
     output, _ = process.communicate()
-    if process.returncode == 0 or not list(store.glob("checkpoint-*.h5")):
+    if process.returncode == 0 or not list(store.glob("checkpoint-*.json")):
         fail(f"the run ended before it could be killed (status {process.returncode})\n{output}")
-    newest = sorted(store.glob("checkpoint-*.h5"))[-1].name
+    newest = sorted(store.glob("checkpoint-*.json"))[-1].name
     print(f"\n4. Killed and resumed: MASHA1 RandK on {RANKS} ranks got SIGKILL after {newest}; resumed on "
           f"{RANKS + 1} ranks,")
     run(equipoise, [*arguments, "--resume", str(store), "--overwrite"], ranks=RANKS + 1)

@@ -28,10 +28,14 @@ class Resume(CommandTest):
     def checkpoints(self):
         return sorted((self.folder / "store").glob("checkpoint-*.h5"))
 
+    def manifests(self):
+        """A checkpoint counts from the moment its manifest stands beside it."""
+        return sorted((self.folder / "store").glob("checkpoint-*.json"))
+
     def start(self, *keys, ranks=2):
         """Starts a run and waits for its first checkpoint."""
         process = launch(["solve", *keys, "--checkpoint", "store", "--out", "run.h5", "--quiet"], ranks, self.folder)
-        while process.poll() is None and not self.checkpoints():
+        while process.poll() is None and not self.manifests():
             time.sleep(0.001)
         return process
 

@@ -30,7 +30,7 @@ export EQUIPOISE=$equipoise LAUNCHER=$launcher OUT=run.h5 CHECKPOINT=checkpoint
 job=$(sbatch --parsable --ntasks=2 --time=10 "$source/cluster/slurm/equipoise.sbatch" "${case_keys[@]}" --quiet)
 
 for _ in $(seq 300); do
-  compgen -G "checkpoint/checkpoint-*.h5" >/dev/null && break
+  compgen -G "checkpoint/checkpoint-*.json" >/dev/null && break
   sleep 0.1
 done
 scancel --batch --signal=USR1 "$job"
