@@ -178,7 +178,7 @@ def kill_and_resume(equipoise):
     output, _ = process.communicate()
     if process.returncode == 0 or not list(store.glob("checkpoint-*.json")):
         fail(f"the run ended before it could be killed (status {process.returncode})\n{output}")
-    newest = sorted(store.glob("checkpoint-*.json"))[-1].name
+    newest = sorted(store.glob("checkpoint-*.json"))[-1].stem
     print(f"\n4. Killed and resumed: MASHA1 RandK on {RANKS} ranks got SIGKILL after {newest}; resumed on "
           f"{RANKS + 1} ranks,")
     run(equipoise, [*arguments, "--resume", str(store), "--overwrite"], ranks=RANKS + 1)
