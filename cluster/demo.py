@@ -144,9 +144,9 @@ def robust_regression(equipoise):
 
 
 def traffic(equipoise):
-    network = DATA / "traffic" / "SiouxFalls" / "SiouxFalls_net.tntp"
-    case = Case("siouxfalls", "SiouxFalls", ["problem.family=vi", "problem.name=traffic", f"problem.network={network}",
-                                             "stop.tolerance=5e-7"])
+    files = DATA / "traffic" / "SiouxFalls" / "SiouxFalls"
+    case = Case("siouxfalls", "SiouxFalls", ["problem.family=vi", "problem.name=traffic", f"problem.net={files}_net.tntp",
+                                             f"problem.trips={files}_trips.tntp", "stop.tolerance=5e-7"])
     facts, run_file = solve(equipoise, case, [])
     print(f"\n3. Traffic equilibrium of SiouxFalls: relative gap {facts['residual']:.1e} in {facts['iterations']} "
           f"iterations, {facts['seconds']['total']:.2f} s")

@@ -8,27 +8,14 @@ if [ "${1:-}" = --check ]; then check=yes; shift; fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 equipoise=$(realpath "${1:-build/release/equipoise}")
 page=docs/reference.md
+new=$(mktemp)
+trap 'rm -f "$new"' EXIT
 
-section() {
-  printf '\n## %s\n\n```text\n' "$1"
-  shift
-  "$equipoise" list "$@"
-  printf '```\n'
-}
-
-generate() {
-  printf '# Reference\n\nWritten by `cluster/reference.sh` from `equipoise list`: every problem, method, codec and option.\n'
-  section "Problems and methods"
-  section "Variational inequalities" vi
-  section "Compressors" compressors
-}
-
+"$equipoise" list --markdown >"$new"
 if [ "$check" = yes ]; then
-  if ! diff -u "$page" <(generate); then
-    echo "$page is stale: run cluster/reference.sh" >&2
-    exit 1
-  fi
-else
-  generate >"$page.new"
-  mv "$page.new" "$page"
+  status=0
+  diff -u "$page" "$new" || status=1
+  [ $status -eq 0 ] || echo "$page is stale: run cluster/reference.sh" >&2
+  exit $status
 fi
+cp "$new" "$page"

@@ -168,7 +168,7 @@ def draw(runs, out):
         figure.legend(handles=handles, loc="lower center", ncol=2 if len(runs) > 1 else 1)
         problem = common(runs, "problem.name")
         if problem:
-            data = common(runs, "problem.data") or common(runs, "problem.network")
+            data = common(runs, "problem.data") or common(runs, "problem.net")
             figure.suptitle(f"{problem}{f', {Path(str(data)).name}' if data else ''}",
                             x=0.01, ha="left", fontsize=11)
         figure.tight_layout(rect=(0, (0.15 + 0.19 * legend_rows) / height, 1, 1))

@@ -82,11 +82,10 @@ class Data(CommandTest):
                 self.write(name, f"-1 1:0.5 2:1\n1 2:0.25\n{line}\n1 1:3\n")
                 self.refuse(3, [f"{name}:3"], *ROBUST, f"problem.data={name}")
 
-    def network(self, capacity="100", second="2", trips=TRIPS):
-        self.write("net/a_net.tntp", NET.format(capacity=capacity, second=second))
-        if trips is not None:
-            self.write("net/a_trips.tntp", trips)
-        return [*TRAFFIC, "problem.network=net/a_net.tntp"]
+    def network(self, capacity="100", second="2"):
+        self.write("a_net.tntp", NET.format(capacity=capacity, second=second))
+        self.write("a_trips.tntp", TRIPS)
+        return [*TRAFFIC, "problem.net=a_net.tntp", "problem.trips=a_trips.tntp"]
 
     def test_tntp_is_read(self):
         ended = self.command(*self.network())
@@ -97,14 +96,14 @@ class Data(CommandTest):
         self.refuse(3, ["a_net.tntp:7", "-5"], *self.network(capacity="-5"))
 
     def test_tntp_trips(self):
-        self.refuse(3, ["a_trips.tntp"], *self.network(trips=None))
+        self.refuse(3, ["nowhere.tntp"], *self.network(), "problem.trips=nowhere.tntp")
+        self.refuse(2, ["problem.trips"], *self.network()[:-1])
 
     def test_tntp_unreachable_demand(self):
-        # Node 2 has no link that leaves it, but demand to zone 1.
-        net = NET.format(capacity="100", second="1").replace("1 1 100", "1 2 100")
-        self.write("net/a_net.tntp", net)
-        self.write("net/a_trips.tntp", TRIPS)
-        self.refuse(3, ["2", "1"], *TRAFFIC, "problem.network=net/a_net.tntp")
+        # Both links leave node 1, so nobody gets from zone 2 to zone 1.
+        arguments = self.network()
+        self.write("a_net.tntp", NET.format(capacity="100", second="1").replace("1 1 100", "1 2 100"))
+        self.refuse(3, ["from 2 to 1"], *arguments)
 
 
 class Output(CommandTest):
@@ -140,8 +139,8 @@ class Output(CommandTest):
             self.skipTest("no file system can be mounted here")
         try:
             (small / "others").write_bytes(bytes(120_000))
-            self.refuse(6, ["small"], "solve", *GAME, "problem.dimension=2000", "problem.structure=low-rank",
-                        "method.name=masha1", "run.checkpoint_iterations=5", "--checkpoint", "small/checkpoints",
+            self.refuse(6, ["small"], "solve", *GAME, "stop.measure=residual", "problem.dimension=2000",
+                        "problem.structure=low-rank", "method.name=masha1", "run.checkpoint_iterations=5", "--checkpoint", "small/checkpoints",
                         "--out", "run.h5")
             self.assertEqual((small / "others").read_bytes(), bytes(120_000))
             self.assertEqual(list(small.glob("checkpoints/checkpoint-*.h5")), [])

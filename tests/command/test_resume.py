@@ -85,7 +85,7 @@ class Resume(CommandTest):
     def test_another_problem_or_method_is_refused(self):
         keys = [*GAME, "stop.max_iterations=20", "run.checkpoint_iterations=10", "--checkpoint", "store"]
         self.assertEqual(self.command("solve", *keys, "method.name=masha1", "--quiet").code, 4)
-        self.refuse(6, ["99", "100"], "solve", *GAME, "problem.dimension=99", "method.name=masha1", "--resume", "store")
+        self.refuse(6, ["98", "100"], "solve", *GAME, "problem.dimension=98", "method.name=masha1", "--resume", "store")
         self.refuse(6, ["masha1", "extragradient"], "solve", *GAME, "method.name=extragradient", "--resume", "store")
 
     def test_nothing_to_resume_from(self):
