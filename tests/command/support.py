@@ -54,9 +54,10 @@ class CommandTest(unittest.TestCase):
 
     def solve(self, *keys, out="run.h5", ranks=2, code=0):
         """Solves; returns the JSON summary. The run file is `out`."""
-        ended = self.command("solve", *keys, "--out", out, "--json", "facts.json", "--quiet", ranks=ranks)
+        facts = self.folder / f"{out}.json"
+        ended = self.command("solve", *keys, "--out", out, "--json", facts, "--quiet", ranks=ranks)
         self.assertEqual(ended.code, code, ended.err)
-        return json.loads((self.folder / "facts.json").read_text())
+        return json.loads(facts.read_text())
 
     def write(self, name, text):
         path = self.folder / name
