@@ -1,4 +1,5 @@
-// A project of its own: a problem the library has never seen, through installed headers and libraries alone.
+// A project of its own: a problem the library has never seen, through installed headers and
+// libraries alone.
 #include <equipoise/parallel/session.hpp>
 #include <equipoise/solve/run.hpp>
 #include <equipoise/state/field_map.hpp>
@@ -11,7 +12,8 @@
 
 namespace {
 
-/// Agent m pulls z towards the point m of every axis; z must stay at or below 1. The mean of 0..4 is 2, so z = 1.
+/// Agent m pulls z towards the point m of every axis; z must stay at or below 1. The mean of 0..4
+/// is 2, so z = 1.
 struct Bounded {
   std::int64_t dimension() const { return 3; }
   std::int64_t agents() const { return 5; }
@@ -30,7 +32,8 @@ int main(int argc, char** argv) {
   return equipoise::parallel::run_session(argc, argv, [](const equipoise::parallel::Comm& comm) {
     const Bounded problem;
     equipoise::state::Config options;
-    const auto method = equipoise::vi::make_method("extragradient", {.comm = comm}, problem, options);
+    const auto method =
+        equipoise::vi::make_method("extragradient", {.comm = comm}, problem, options);
     const auto summary = equipoise::solve::run(comm, *method, {.tolerance = 1e-12}, {}, {}, {});
     equipoise::state::FieldMap solution;
     method->solution(solution);
