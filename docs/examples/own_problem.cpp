@@ -1,6 +1,5 @@
-// mpirun -n 3 own_problem: eight agents bargain with an adversary,
-//   min over x, max over y of  (1/8) sum_m  |x - c_m|^2 / 2 + <x, y> - |y|^2 / 2,   c_m = (m, 1,
-//   -m).
+// mpirun -n 3 own_problem: eight agents bargain with an adversary, c_m = (m, 1, -m):
+//   min over x, max over y of  (1/8) sum_m  |x - c_m|^2 / 2 + <x, y> - |y|^2 / 2.
 #include <equipoise/parallel/session.hpp>
 #include <equipoise/solve/run.hpp>
 #include <equipoise/state/field_map.hpp>
