@@ -29,6 +29,12 @@ STYLE = {
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.7,
     "axes.axisbelow": True, "xtick.direction": "out", "ytick.direction": "out",
 }
+MEASURES = {
+    "residual": "natural residual / its start",
+    "distance": "squared relative distance",
+    "relative_gap": "relative gap",
+    "average_excess_cost": "average excess cost",
+}
 # In the legend for themselves, or of no influence on what is drawn.
 NOT_TOLD = ("method.name", "method.codec", "method.server_codec", "run.checkpoint_every",
             "run.checkpoint_iterations")
@@ -131,6 +137,8 @@ def draw_panel(axes, runs, column, title, unit, tolerance):
     axes.set_xlabel(unit)
     if drawn:
         axes.set_xscale("log")
+        left, right = axes.get_xlim()
+        axes.set_xlim(max(left, right * 1e-5), right)
     else:
         axes.text(0.5, 0.5, "nothing moved: one rank", ha="center", va="center",
                   transform=axes.transAxes, color="#777777")
@@ -159,7 +167,7 @@ def draw(runs, out):
         for axes in list(grid.flat)[len(panels):]:
             axes.set_visible(False)
         for axes in grid[:, 0]:
-            axes.set_ylabel(str(measure) if measure else "residual")
+            axes.set_ylabel(MEASURES.get(measure, "measure of the stop rule"))
         handles = [
             plt.Line2D([], [], color=COLOURS[number % len(COLOURS)],
                        linestyle=DASHES[number // len(COLOURS) % len(DASHES)], label=run.label)
