@@ -103,7 +103,7 @@ class Data(CommandTest):
         # Both links leave node 1, so nobody gets from zone 2 to zone 1.
         arguments = self.network()
         self.write("a_net.tntp", NET.format(capacity="100", second="1").replace("1 1 100", "1 2 100"))
-        self.refuse(3, ["from 2 to 1"], *arguments)
+        self.refuse(3, ["from zone 2 to zone 1"], *arguments)
 
 
 class Output(CommandTest):

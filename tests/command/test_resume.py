@@ -108,17 +108,15 @@ class Resume(CommandTest):
         keys = [*LONG, "stop.max_iterations=1200", *METHODS["masha1"]]
         ended = self.command("solve", *keys, "--checkpoint", "store", "--quiet")
         self.assertEqual(ended.code, 4, ended.err)
-        older, newest = self.checkpoints()[-2:]
+        newest = self.checkpoints()[-1]
         self.flip(newest)
         ended = self.command("solve", *keys, "--resume", "store", "--out", "run.h5", ranks=2)
         self.assertEqual(ended.code, 4, ended.err)
         self.assertIn(newest.name, ended.err + ended.out)
         self.same_as_undisturbed(*keys)
         for path in self.checkpoints():
-            if path.name != newest.name:
-                self.flip(path)
-        self.assertTrue(older.exists())
-        self.refuse(6, [older.name], "solve", *keys, "--resume", "store")
+            path.write_bytes(path.read_bytes()[:-1])
+        self.refuse(6, [path.name for path in self.checkpoints()], "solve", *keys, "--resume", "store")
 
     def flip(self, path):
         data = bytearray(path.read_bytes())
