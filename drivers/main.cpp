@@ -40,6 +40,18 @@ class CommandLine {
     add_others();
   }
   CLI::App& app() { return app_; }
+  /// Throws ConfigurationError for a first word that is no subcommand, naming the nearest.
+  void check_subcommand(const std::string& word) {
+    std::vector<std::string> names;
+    for (const auto* subcommand : app_.get_subcommands(nullptr)) {
+      names.push_back(subcommand->get_name());
+      if (names.back() == word) return;
+    }
+    const std::string near = state::nearest(word, names);
+    throw ConfigurationError("unknown command `{}`{} There are {}", word,
+                             near.empty() ? "." : ", did you mean " + near + "?",
+                             fmt::join(names, ", "));
+  }
   std::function<int(const parallel::Comm&)> todo;
 
  private:
@@ -125,6 +137,7 @@ class CommandLine {
 
 int run(const parallel::Comm& comm, int argc, char** argv) {
   CommandLine line;
+  if (argc > 1 && argv[1][0] != '-') line.check_subcommand(argv[1]);
   try {
     line.app().parse(argc, argv);
   } catch (const CLI::ParseError& error) {

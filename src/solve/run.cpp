@@ -177,7 +177,7 @@ class Loop {
     const parallel::Traffic bytes = traffic();
     std::array<double, 5> word = {
         parallel::stop_requested() ? 1.0 : 0.0,
-        stop_.max_seconds > 0.0 && elapsed >= stop_.max_seconds ? 1.0 : 0.0,
+        stop_.max_seconds > 0.0 && seconds_since(start_) >= stop_.max_seconds ? 1.0 : 0.0,
         due ? 1.0 : 0.0,
         -std::clamp(std::floor(0.02 / pace), 1.0, 1000.0),
         static_cast<double>(std::max(bytes.sent, bytes.received)),
