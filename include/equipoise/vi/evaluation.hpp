@@ -65,7 +65,7 @@ class Evaluation {
   void full(std::span<const double> z, std::span<double> out);
   /// Gives back the room that `full` keeps for contributions [hosted x d], for methods that have
   /// their own.
-  void release_scratch() { rows_ = {}; }
+  void release_scratch() { std::vector<double>().swap(rows_); }
 
   /// Inner products over all of R^d. **Collective** for a partitioned z, else free.
   [[nodiscard]] double dot(std::span<const double> a, std::span<const double> b) const;
