@@ -1,6 +1,9 @@
+#include <equipoise/bilevel/alternating.hpp>
 #include <equipoise/bilevel/driver.hpp>
+#include <equipoise/bilevel/lvhba.hpp>
 #include <equipoise/bilevel/maid.hpp>
 #include <equipoise/bilevel/method.hpp>
+#include <equipoise/bilevel/penalty.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
@@ -57,6 +60,37 @@ DriverOptions bsvrb(bool track_hessian, std::int64_t stage) {
   return options;
 }
 
+AlternatingOptions stocbio() {
+  AlternatingOptions options;
+  options.from_zero = true;
+  return options;
+}
+
+AlternatingOptions bo_rep() {
+  AlternatingOptions options;
+  options.inner = 3;
+  options.period = 2;
+  options.beta = 0.1;
+  options.normalised = true;
+  options.warm_up = 200;
+  options.outer_step = 0.01;
+  return options;
+}
+
+PenaltyOptions penalty(bool storm, double growth) {
+  PenaltyOptions options;
+  options.storm = storm;
+  options.growth = growth;
+  return options;
+}
+
+PenaltyOptions f2ba() {
+  PenaltyOptions options;
+  options.inner = 50;
+  options.penalty = 100.0;
+  return options;
+}
+
 const std::vector<Known>& all() {
   static const std::vector<Known> list = {
       known<Maid>("maid",
@@ -74,8 +108,33 @@ const std::vector<Known>& all() {
              bsvrb(true, 0)),
       preset("re-bsvrb", "bsvrb in stages of halved constants and doubled length",
              bsvrb(false, 1000)),
+      known<Alternating>("amigo", "T steps on y, then on v (warm started), then x",
+                         {"hvp_yy_g", "jvp_xy_g"}, AlternatingOptions{}),
+      known<Alternating>("stocbio", "T steps on y, v by a Neumann series of T terms, then x",
+                         {"hvp_yy_g", "jvp_xy_g"}, stocbio()),
+      known<Alternating>("bo-rep",
+                         "normalised moving average, periodic lower steps (unbounded smoothness)",
+                         {"hvp_yy_g", "jvp_xy_g"}, bo_rep()),
+      known<PenaltyMethod>("f2sa", "first-order penalty method, growing penalty", {"grad_x_g"},
+                           penalty(false, 1.0 / 7)),
+      known<PenaltyMethod>("f3sa", "f2sa with a STORM estimate", {"grad_x_g"},
+                           penalty(true, 1.0 / 7)),
+      known<PenaltyMethod>("f2ba",
+                           "first-order penalty method, fixed large penalty, long lower solves",
+                           {"grad_x_g"}, f2ba()),
+      known<DifferenceMethod>("f2sa-p", "p-point differences of the penalty path (first order)",
+                              {"grad_x_g"}, DifferenceOptions{}),
+      known<Bome>("bome", "dynamic-barrier descent on the value function (first order)",
+                  {"grad_x_g"}, BomeOptions{}),
+      known<Lvhba>("lv-hba", "lower problems with coupled constraints, first order (one block)",
+                   {"grad_x_g", "con", "proj_joint"}, LvhbaOptions{}),
   };
   return list;
+}
+
+/// Whether a method heeds constraints of lower problems.
+bool heeds_constraints(const Known& one) {
+  return std::find(one.calls.begin(), one.calls.end(), "con") != one.calls.end();
 }
 
 }  // namespace
@@ -89,6 +148,7 @@ std::vector<solve::MethodEntry> methods() {
 std::vector<std::string> fitting_methods(OracleView oracle) {
   std::vector<std::string> out;
   for (const auto& one : all()) {
+    if (oracle.has("con") && !heeds_constraints(one)) continue;
     if (std::all_of(one.calls.begin(), one.calls.end(),
                     [&](auto call) { return oracle.has(call); })) {
       out.push_back(one.entry.name);
@@ -103,6 +163,10 @@ std::unique_ptr<solve::Method> make_method(const std::string& name, const Setup&
   for (const auto& one : all()) {
     if (one.entry.name == name) {
       setup.oracle.need(name, one.calls);
+      if (setup.oracle.has("con") && !heeds_constraints(one)) {
+        throw ConfigurationError(
+            "method {} ignores constraints, and the lower problem has some; take lv-hba", name);
+      }
       return one.make(setup, config);
     }
     names.push_back(one.entry.name);

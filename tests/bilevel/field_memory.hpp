@@ -45,6 +45,12 @@ class FieldMemory final : public equipoise::state::FieldVisitor {
     move(integer_lists_, n, v);
   }
 
+ public:
+  friend bool operator==(const FieldMemory& a, const FieldMemory& b) {
+    return a.doubles_ == b.doubles_ && a.integers_ == b.integers_ && a.vectors_ == b.vectors_ &&
+           a.integer_vectors_ == b.integer_vectors_ && a.lists_ == b.lists_;
+  }
+
  private:
   template <class Map, class Value>
   void move(Map& map, std::string_view name, Value& value) {

@@ -1,4 +1,5 @@
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/problems/bilevel/coupled.hpp>
 #include <equipoise/problems/bilevel/entries.hpp>
 #include <equipoise/problems/bilevel/instance.hpp>
 #include <equipoise/problems/bilevel/quadratic.hpp>
@@ -54,6 +55,12 @@ std::vector<solve::ProblemEntry> bilevel_problems() {
       [](const TemperatureOptions& o, partition::Range) {
         return std::make_shared<const TemperatureReweighting>(read_rows(data_path(o.data), true),
                                                               o);
+      }));
+  out.push_back(entry<CoupledOptions>(
+      "coupled", "a constraint that couples x and y in the lower problem, with a closed form",
+      [](const auto&) { return std::int64_t{1}; },
+      [](const CoupledOptions& o, partition::Range) {
+        return std::make_shared<const CoupledToy>(o);
       }));
   return out;
 }
