@@ -1,4 +1,5 @@
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/problems/bilevel/entries.hpp>
 #include <equipoise/problems/registry.hpp>
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
@@ -12,12 +13,16 @@
 namespace equipoise::problems {
 
 const std::vector<solve::ProblemEntry>& problems() {
-  static const std::vector<solve::ProblemEntry> all = {
-      game_problem(),
-      robust_regression_problem(),
-      obstacle_problem(),
-      traffic_problem(),
-  };
+  static const std::vector<solve::ProblemEntry> all = [] {
+    std::vector<solve::ProblemEntry> list = {
+        game_problem(),
+        robust_regression_problem(),
+        obstacle_problem(),
+        traffic_problem(),
+    };
+    for (auto& entry : bilevel_problems()) list.push_back(std::move(entry));
+    return list;
+  }();
   return all;
 }
 
@@ -27,6 +32,7 @@ const std::vector<solve::MethodEntry>& methods() {
     for (const auto& spec : vi::methods())
       list.push_back({"vi", spec.name, spec.help, spec.describe});
     list.push_back(path_projection_method());
+    for (auto& entry : bilevel_methods()) list.push_back(std::move(entry));
     return list;
   }();
   return all;
