@@ -15,4 +15,8 @@ std::vector<solve::MethodEntry> semilinear_methods();
 solve::ProblemEntry obstacle_entry();
 std::vector<solve::MethodEntry> obstacle_methods();
 
+solve::ProblemEntry heat_control_entry();
+solve::ProblemEntry coefficient_entry();
+std::vector<solve::MethodEntry> coefficient_methods();
+
 }  // namespace equipoise::problems

@@ -29,6 +29,15 @@ class Collector : public state::FieldVisitor {
 
 }  // namespace
 
+std::vector<double> partitioned_values(state::Stateful& solution, const std::string& name) {
+  Collector collector;
+  solution.fields(collector);
+  for (auto& [found, values] : collector.found) {
+    if (found == name) return std::move(values);
+  }
+  return {};
+}
+
 NodalSolution::NodalSolution(const control::Grid& grid, const std::vector<std::string>& names)
     : grid_(&grid) {
   for (const auto& name : names) {

@@ -10,6 +10,11 @@
 
 namespace equipoise::problems {
 
+/// The local values of the partitioned array `name` among the fields of a solution; empty if it has
+/// none.
+[[nodiscard]] std::vector<double> partitioned_values(state::Stateful& solution,
+                                                     const std::string& name);
+
 /// Named nodal functions of a grid: what a control problem stores as its solution.
 class NodalSolution : public state::Stateful {
  public:
