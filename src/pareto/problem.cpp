@@ -13,6 +13,17 @@ double ProblemView::inner(std::span<const double> a, std::span<const double> b) 
   return sum;
 }
 
+void ProblemView::gradient(std::size_t i, std::span<const double> x, std::span<double> g) const {
+  if (table_->gradient) {
+    table_->gradient(self_, static_cast<std::int64_t>(i), x, g);
+    return;
+  }
+  std::vector<double> f(objectives());
+  std::vector<double> all(objectives() * dimension());
+  gradients(x, f, all);
+  std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(i * g.size()), g.size(), g.begin());
+}
+
 void ProblemView::start(std::span<double> x) const {
   if (table_->start) {
     table_->start(self_, x);

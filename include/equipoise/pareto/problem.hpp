@@ -36,6 +36,8 @@ struct Yardstick {
 /// in the
 ///   inner product of the problem; for a non-smooth objective one element of the Clarke
 ///   subdifferential.
+/// - `void gradient(i, x, g)`: the gradient of objective i alone, where that is cheaper.
+/// - `bool smooth()`: false where the gradients are mere subgradients; true without it.
 /// - `double inner(a, b)`: that inner product; Euclidean without it.
 /// - `void hessian_product(weights, x, v, out)`: out = sum_i weights_i H_i(x) v, as a Riesz
 /// representative.
@@ -77,6 +79,8 @@ class ProblemView {
     bool (*integer)(const void*, std::int64_t);
     void (*evaluate)(const void*, std::span<const double>, std::span<double>, std::span<double>);
     void (*gradients)(const void*, std::span<const double>, std::span<double>, std::span<double>);
+    bool (*smooth)(const void*);
+    void (*gradient)(const void*, std::int64_t, std::span<const double>, std::span<double>);
     double (*inner)(const void*, std::span<const double>, std::span<const double>);
     void (*hessian_product)(const void*, std::span<const double>, std::span<const double>,
                             std::span<const double>, std::span<double>);
@@ -113,9 +117,12 @@ class ProblemView {
     table_->evaluate(self_, x, f, c);
   }
   [[nodiscard]] bool differentiable() const { return table_->gradients != nullptr; }
+  [[nodiscard]] bool smooth() const { return !table_->smooth || table_->smooth(self_); }
   void gradients(std::span<const double> x, std::span<double> f, std::span<double> g) const {
     table_->gradients(self_, x, f, g);
   }
+  /// The gradient of one objective, [n].
+  void gradient(std::size_t i, std::span<const double> x, std::span<double> g) const;
   /// The inner product of the gradients.
   [[nodiscard]] double inner(std::span<const double> a, std::span<const double> b) const;
   [[nodiscard]] bool has_hessian() const { return table_->hessian_product != nullptr; }
@@ -170,6 +177,12 @@ constexpr ProblemView::Table ProblemView::make_table() {
   }
   if constexpr (DifferentiableProblem<P>) {
     t.gradients = [](const void* s, In x, Out f, Out g) { as<P>(s).gradients(x, f, g); };
+  }
+  if constexpr (requires(const P& p) { p.smooth(); }) {
+    t.smooth = [](const void* s) -> bool { return as<P>(s).smooth(); };
+  }
+  if constexpr (requires(const P& p, In x, Out g) { p.gradient(std::int64_t{}, x, g); }) {
+    t.gradient = [](const void* s, std::int64_t i, In x, Out g) { as<P>(s).gradient(i, x, g); };
   }
   if constexpr (requires(const P& p, In a) { p.inner(a, a); }) {
     t.inner = [](const void* s, In a, In b) -> double { return as<P>(s).inner(a, b); };

@@ -1,9 +1,13 @@
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/descent.hpp>
+#include <equipoise/pareto/front_search.hpp>
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/dtlz.hpp>
 #include <equipoise/problems/pareto/entries.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
+#include <equipoise/problems/pareto/nonsmooth.hpp>
 #include <equipoise/problems/pareto/re.hpp>
+#include <equipoise/problems/pareto/smooth.hpp>
 #include <equipoise/problems/pareto/uf.hpp>
 #include <equipoise/problems/pareto/wfg.hpp>
 #include <equipoise/problems/pareto/zdt.hpp>
@@ -107,11 +111,50 @@ struct ReOptions {
   }
 };
 
+struct DistancesOptions {
+  Distances problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("variables", problem.variables, "number of variables", state::at_least_one);
+    visit.option("objectives", problem.objective_count, "number of objectives", {1.0, 12.0});
+    visit.option("mass", problem.mass, "weight h of the inner product", state::positive);
+  }
+  [[nodiscard]] Distances make() const {
+    if (problem.variables < problem.objective_count) {
+      throw ConfigurationError("problem.variables = {}: {} unit vectors need as many variables",
+                               problem.variables, problem.objective_count);
+    }
+    return problem;
+  }
+};
+
+struct FonsecaOptions {
+  Fonseca problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("variables", problem.variables, "number of variables", state::at_least_one);
+  }
+  [[nodiscard]] Fonseca make() const { return problem; }
+};
+
+struct PairOptions {
+  NonsmoothPair problem;
+  void describe(state::OptionVisitor& visit) {
+    const std::vector<std::string> names{"CB3", "DEM", "QL", "LQ", "Mifflin1"};
+    visit.choice("first", problem.first, names, "first objective");
+    visit.choice("second", problem.second, names, "second objective");
+  }
+  [[nodiscard]] NonsmoothPair make() const { return problem; }
+};
+
 solve::MethodEntry population_method(const std::string& name, const std::string& help) {
   return {"pareto", name, help, [](state::OptionVisitor& visit) {
             pareto::AlgorithmOptions{}.describe(visit);
             pareto::IslandOptions{}.describe(visit);
           }};
+}
+
+solve::MethodEntry descent_method(const std::string& name, const std::string& help) {
+  return {"pareto", name, help,
+          [](state::OptionVisitor& visit) { pareto::DescentOptions{}.describe(visit); }};
 }
 
 }  // namespace
@@ -122,7 +165,11 @@ std::vector<solve::ProblemEntry> pareto_problems() {
           entry<WfgOptions>(
               "wfg", "WFG1 to 9: any number of objectives, biased, deceptive, dependent variables"),
           entry<UfOptions>("uf", "UF1 to 10 (CEC 2009): curved Pareto sets"),
-          entry<ReOptions>("re", "RE21, 24, 31, 33, 37: engineering design problems")};
+          entry<ReOptions>("re", "RE21, 24, 31, 33, 37: engineering design problems"),
+          entry<DistancesOptions>(
+              "distances", "squared distances to unit vectors: the Pareto set is their simplex"),
+          entry<FonsecaOptions>("fonseca", "Fonseca-Fleming: a concave front"),
+          entry<PairOptions>("nonsmooth_pair", "two non-smooth convex functions of two variables")};
 }
 
 std::vector<solve::MethodEntry> pareto_methods() {
@@ -131,7 +178,12 @@ std::vector<solve::MethodEntry> pareto_methods() {
                         "islands: selection by hypervolume contribution, adaptive variation"),
       population_method("nsga2", "islands: NSGA-II, crowding distance"),
       population_method("nsga3", "islands: NSGA-III, reference directions, for many objectives"),
-      population_method("moead", "islands: MOEA/D, decomposition with differential evolution")};
+      population_method("moead", "islands: MOEA/D, decomposition with differential evolution"),
+      {"pareto", "front", "even fronts by scalarisation, warm starts, gaps halved",
+       [](state::OptionVisitor& visit) { pareto::FrontOptions{}.describe(visit); }},
+      descent_method("mgda", "steepest common descent from many starts"),
+      descent_method("newton", "Newton steps on all objectives from many starts"),
+      descent_method("gebken_peitz", "common descent for non-smooth objectives from many starts")};
 }
 
 }  // namespace equipoise::problems

@@ -1,6 +1,8 @@
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/pareto/descent.hpp>
 #include <equipoise/pareto/dominance.hpp>
 #include <equipoise/pareto/evaluation.hpp>
+#include <equipoise/pareto/front_search.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
@@ -21,13 +23,11 @@ const pareto::Front& as_front(state::Stateful& solution) {
   return *front;
 }
 
-struct StopOptions {
-  std::string measure = "hypervolume_growth";
-  void describe(state::OptionVisitor& visit) {
-    visit.choice("measure", measure, {"hypervolume_growth"},
-                 "relative growth of the front's hypervolume over method.window generations");
-  }
-};
+void read_measure(state::Config& config, const std::string& only, const std::string& help) {
+  std::string measure = only;
+  config.read("stop",
+              [&](state::OptionVisitor& visit) { visit.choice("measure", measure, {only}, help); });
+}
 
 void write_rows(const std::string& path, const std::string& header, std::span<const double> values,
                 std::int64_t width) {
@@ -84,10 +84,26 @@ solve::Facts FrontInstance::facts() const {
 }
 
 std::vector<std::string> FrontInstance::methods() const {
-  auto names = pareto::algorithm_names();
-  if (view_.objectives() > 6) {
-    // Exact hypervolumes are too dear there: reference directions lead.
-    names = {"nsga3", "nsga2", "moead"};
+  std::vector<std::string> names;
+  const bool box = [&] {
+    for (std::size_t i = 0; i < view_.dimension(); ++i) {
+      if (!std::isfinite(view_.lower(i)) || !std::isfinite(view_.upper(i))) return false;
+    }
+    return true;
+  }();
+  if (view_.differentiable() && view_.constraints() == 0) {
+    // Without bounds the gradients are one subgradient each: only the method for them is safe.
+    if (view_.smooth()) {
+      names = {"front", "mgda"};
+      if (view_.has_hessian()) names.emplace_back("newton");
+    }
+    names.emplace_back("gebken_peitz");
+  }
+  if (box) {
+    // Exact hypervolumes are too dear beyond six objectives: reference directions lead there.
+    const bool few = view_.objectives() <= 6;
+    if (few) names.emplace_back("hypervolume");
+    for (const char* name : {"nsga3", "nsga2", "moead"}) names.emplace_back(name);
   }
   return names;
 }
@@ -96,23 +112,36 @@ std::unique_ptr<solve::Method> FrontInstance::make_method(const std::string& nam
                                                           state::Config& config) {
   const auto names = methods();
   if (std::find(names.begin(), names.end(), name) == names.end()) {
-    throw ConfigurationError("method `{}` does not fit the problem {}; the default is `{}`{}", name,
-                             fingerprint(), names.front(), [&] {
-                               const std::string close = state::nearest(name, names);
-                               return close.empty() ? close
-                                                    : fmt::format(", did you mean `{}`?", close);
-                             }());
+    std::string fits;
+    for (const auto& n : names) fits += (fits.empty() ? "" : ", ") + n;
+    throw ConfigurationError("method `{}` does not fit the problem {}, which can be solved by: {}",
+                             name, fingerprint(), fits);
   }
-  pareto::AlgorithmOptions algorithm;
-  pareto::IslandOptions islands;
-  StopOptions stop;
-  config.read("method", [&](state::OptionVisitor& visit) {
-    algorithm.describe(visit);
-    islands.describe(visit);
-  });
-  config.read("stop", stop);
-  return std::make_unique<pareto::Islands>(comm_, view_, name, algorithm, islands,
-                                           static_cast<std::uint64_t>(seed_));
+  const auto populations = pareto::algorithm_names();
+  const auto seed = static_cast<std::uint64_t>(seed_);
+  if (std::find(populations.begin(), populations.end(), name) != populations.end()) {
+    pareto::AlgorithmOptions algorithm;
+    pareto::IslandOptions islands;
+    read_measure(config, "hypervolume_growth",
+                 "relative growth of the front's hypervolume over method.window generations");
+    config.read("method", [&](state::OptionVisitor& visit) {
+      algorithm.describe(visit);
+      islands.describe(visit);
+    });
+    return std::make_unique<pareto::Islands>(comm_, view_, name, algorithm, islands, seed);
+  }
+  if (name == "front") {
+    pareto::FrontOptions options;
+    read_measure(config, "open_gap",
+                 "largest gap of the front that is still to be filled, objectives scaled");
+    config.read("method", options);
+    return std::make_unique<pareto::FrontSearch>(comm_, view_, options);
+  }
+  pareto::DescentOptions options;
+  read_measure(config, "criticality",
+               "largest norm of the common descent direction over the starts");
+  config.read("method", options);
+  return std::make_unique<pareto::Descent>(comm_, view_, name, options, seed);
 }
 
 std::unique_ptr<state::Stateful> FrontInstance::solution_storage() {
@@ -138,6 +167,9 @@ solve::Certificate FrontInstance::certify(state::Stateful& solution) {
                         {"largest relative error of a stored objective", certificate.measure},
                         {"dominated points", static_cast<double>(count_dominated(points.values()))},
                         {"largest constraint violation", violation}};
+  if (view_.smooth() && view_.differentiable() && view_.constraints() == 0) {
+    certificate.values.emplace_back("largest criticality |sum w_i grad f_i|", criticality(points));
+  }
   const pareto::Yardstick yardstick = view_.yardstick();
   if (!yardstick.reference.empty() && points.objectives <= 6) {
     const pareto::PointSet scaled = yardstick.scale.ideal.empty()
@@ -150,6 +182,55 @@ solve::Certificate FrontInstance::certify(state::Stateful& solution) {
     }
   }
   return certificate;
+}
+
+/// By projected gradient on the weights: shares no code with the methods' quadratic programs.
+double FrontInstance::criticality(const pareto::Population& points) const {
+  const std::size_t n = points.variables;
+  const std::size_t k = points.objectives;
+  double worst = 0.0;
+  std::vector<double> f(k);
+  std::vector<double> g(k * n);
+  std::vector<double> sum(n);
+  for (std::size_t p = 0; p < points.size(); ++p) {
+    const auto x = points.point(p);
+    view_.gradients(x, f, g);
+    std::vector<double> w(k, 1.0 / static_cast<double>(k));
+    const auto combine = [&] {
+      std::fill(sum.begin(), sum.end(), 0.0);
+      for (std::size_t i = 0; i < k; ++i) {
+        for (std::size_t j = 0; j < n; ++j) sum[j] += w[i] * g[i * n + j];
+      }
+      for (std::size_t j = 0; j < n; ++j) {
+        // At a bound only what points inwards counts.
+        if (x[j] <= view_.lower(j)) sum[j] = std::min(sum[j], 0.0);
+        if (x[j] >= view_.upper(j)) sum[j] = std::max(sum[j], 0.0);
+      }
+    };
+    // Frank-Wolfe with exact steps and pairwise moves; linear convergence on a simplex.
+    for (int round = 0; round < 500; ++round) {
+      combine();
+      std::size_t best = 0;
+      std::size_t away = k;
+      std::vector<double> slope(k);
+      for (std::size_t i = 0; i < k; ++i) {
+        slope[i] = view_.inner(sum, std::span<const double>(g).subspan(i * n, n));
+        if (slope[i] < slope[best]) best = i;
+        if (w[i] > 0.0 && (away == k || slope[i] > slope[away])) away = i;
+      }
+      std::vector<double> d(n);
+      for (std::size_t j = 0; j < n; ++j) d[j] = g[best * n + j] - g[away * n + j];
+      const double curvature = view_.inner(d, d);
+      if (best == away || !(curvature > 0.0)) break;
+      const double step = std::clamp((slope[away] - slope[best]) / curvature, 0.0, w[away]);
+      if (step < 1e-17) break;
+      w[best] += step;
+      w[away] -= step;
+    }
+    combine();
+    worst = std::max(worst, std::sqrt(view_.inner(sum, sum)));
+  }
+  return worst;
 }
 
 std::vector<std::string> FrontInstance::export_csv(state::Stateful& solution,

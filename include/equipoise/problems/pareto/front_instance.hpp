@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/parallel/comm.hpp>
+#include <equipoise/pareto/population.hpp>
 #include <equipoise/pareto/problem.hpp>
 #include <equipoise/solve/instance.hpp>
 
@@ -34,6 +35,8 @@ class FrontInstance final : public solve::Instance {
                                       const std::string& directory) override;
 
  private:
+  [[nodiscard]] double criticality(const pareto::Population& points) const;
+
   parallel::Comm comm_;
   pareto::ProblemView view_;
   std::shared_ptr<const void> owner_;

@@ -1,0 +1,49 @@
+#include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/descent.hpp>
+#include <equipoise/problems/pareto/nonsmooth.hpp>
+#include <equipoise/problems/pareto/zdt.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+
+namespace equipoise::pareto {
+namespace {
+
+class Descents : public testing::Test {
+ protected:
+  void TearDown() override { comm.close(); }
+  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
+};
+
+TEST_F(Descents, GebkenPeitzTotalsOfTheSpecification) {
+  struct Row {
+    const char* first;
+    const char* second;
+    double subgradients;
+  };
+  // specs/pareto.md section 5, ties and QP solver matter: +-25 %.
+  for (const Row& row :
+       {Row{"CB3", "DEM", 1455}, Row{"CB3", "QL", 2197}, Row{"CB3", "LQ", 2070},
+        Row{"CB3", "Mifflin1", 13035}, Row{"QL", "LQ", 1983}, Row{"DEM", "LQ", 1595}}) {
+    const problems::NonsmoothPair problem{row.first, row.second};
+    DescentOptions options;
+    options.start_from = -3.0;
+    options.start_to = 3.0;
+    Descent descent(comm, problem, "gebken_peitz", options, 1);
+    for (int i = 0; i < 2000 && !descent.report().finished; ++i) descent.step();
+    EXPECT_TRUE(descent.report().finished);
+    const double found = static_cast<double>(descent.counters()[2].second);
+    EXPECT_NEAR(found, row.subgradients, 0.25 * row.subgradients) << row.first << "/" << row.second;
+    if (comm.rank() == 0) {
+      std::printf("%s/%s: %lld iterations, %lld values, %lld subgradients\n", row.first, row.second,
+                  static_cast<long long>(descent.counters()[0].second),
+                  static_cast<long long>(descent.counters()[1].second),
+                  static_cast<long long>(descent.counters()[2].second));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace equipoise::pareto

@@ -1,0 +1,198 @@
+#include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/descent.hpp>
+#include <equipoise/pareto/front_search.hpp>
+#include <equipoise/pareto/hypervolume.hpp>
+#include <equipoise/problems/pareto/smooth.hpp>
+#include <equipoise/problems/pareto/zdt.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace equipoise::pareto {
+namespace {
+
+class Fronts : public testing::Test {
+ protected:
+  void TearDown() override { comm.close(); }
+  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
+};
+
+void finish(solve::Method& method) {
+  for (int i = 0; i < 10000 && !method.report().finished; ++i) method.step();
+  EXPECT_TRUE(method.report().finished);
+}
+
+TEST_F(Fronts, EveryScalarisationFillsAConvexFrontEvenly) {
+  const problems::Distances problem{5, 2, 0.5};
+  for (const char* name : {"pascoletti_serafini", "weighted_sum", "epsilon_constraint", "chebyshev",
+                           "reference_point"}) {
+    FrontOptions options;
+    options.scalarisation = name;
+    options.anchor_weight = 0.0;
+    FrontSearch search(comm, problem, options);
+    finish(search);
+    const Population front = search.front();
+    EXPECT_GT(front.size(), 20U) << name;
+    // Front: sqrt(2 f_1 / h') + sqrt(2 f_2 / h') = sqrt 2, with |x - e_i|^2 = 2 (1 - s)^2 on the
+    // segment.
+    for (std::size_t i = 0; i < front.size(); ++i) {
+      const double sum = std::sqrt(front.f[2 * i] / 0.5) + std::sqrt(front.f[2 * i + 1] / 0.5);
+      EXPECT_NEAR(sum, 1.0, 1e-6) << name << " " << i;
+    }
+    const auto gaps = search.gaps();
+    EXPECT_LE(*std::max_element(gaps.begin(), gaps.end()), options.spacing) << name;
+    const bool even =
+        std::string(name) == "pascoletti_serafini" || std::string(name) == "weighted_sum";
+    if (even) {
+      EXPECT_GE(*std::min_element(gaps.begin(), gaps.end()), 0.25 * options.spacing) << name;
+    }
+  }
+}
+
+TEST_F(Fronts, ConcavePartsAreFoundAndRanksAgree) {
+  const problems::Fonseca problem{3};
+  FrontOptions options;
+  FrontSearch search(comm, problem, options);
+  finish(search);
+  const Population front = search.front();
+  EXPECT_GT(front.size(), 15U);
+  EXPECT_EQ(search.counters()[2].second, 0);
+  for (std::size_t i = 0; i < front.size(); ++i) {
+    // |x - a| + |x + a| = 2 on the segment, with |x -+ a|^2 = -log(1 - f).
+    const double sum =
+        std::sqrt(-std::log1p(-front.f[2 * i])) + std::sqrt(-std::log1p(-front.f[2 * i + 1]));
+    EXPECT_NEAR(sum, 2.0, 1e-5) << i;
+  }
+  FrontSearch alone(parallel::Comm(), problem, options);
+  finish(alone);
+  EXPECT_EQ(alone.front().x, front.x);
+}
+
+TEST_F(Fronts, AWeightedSumMissesAConcaveFront) {
+  const problems::Fonseca problem{3};
+  FrontOptions options;
+  options.scalarisation = "weighted_sum";
+  FrontSearch search(comm, problem, options);
+  finish(search);
+  EXPECT_GT(search.counters()[2].second, 0);
+  EXPECT_LT(search.front().size(), 15U);
+}
+
+TEST_F(Fronts, ThreeObjectivesLieOnTheSimplex) {
+  const problems::Distances problem{4, 3, 1.0};
+  FrontOptions options;
+  options.spacing = 0.2;
+  options.anchor_weight = 0.0;
+  FrontSearch search(comm, problem, options);
+  finish(search);
+  const Population front = search.front();
+  EXPECT_GT(front.size(), 30U);
+  for (std::size_t i = 0; i < front.size(); ++i) {
+    double sum = 0.0;
+    for (std::size_t j = 0; j < 3; ++j) {
+      EXPECT_GE(front.x[4 * i + j], -1e-6);
+      sum += front.x[4 * i + j];
+    }
+    EXPECT_NEAR(sum, 1.0, 1e-6);
+    EXPECT_NEAR(front.x[4 * i + 3], 0.0, 1e-6);
+  }
+  // Largest hole: every point of the exact front has a neighbour within twice the spacing (ranges
+  // are [0, 1]).
+  for (int a = 0; a <= 20; ++a) {
+    for (int b = 0; a + b <= 20; ++b) {
+      const std::vector<double> x{a / 20.0, b / 20.0, (20 - a - b) / 20.0, 0.0};
+      std::vector<double> f(3);
+      problem.evaluate(x, f);
+      double nearest = INFINITY;
+      for (std::size_t i = 0; i < front.size(); ++i) {
+        double square = 0.0;
+        for (std::size_t j = 0; j < 3; ++j) square += std::pow(front.f[3 * i + j] - f[j], 2);
+        nearest = std::min(nearest, std::sqrt(square));
+      }
+      EXPECT_LT(nearest, 2.0 * options.spacing) << a << " " << b;
+    }
+  }
+}
+
+/// Both objectives have the same minimizer.
+struct OnePoint : problems::Distances {
+  void evaluate(std::span<const double> x, std::span<double> f) const {
+    problems::Distances::evaluate(x, f);
+    f[1] = 2.0 * f[0];
+  }
+  void gradients(std::span<const double> x, std::span<double> f, std::span<double> g) const {
+    problems::Distances::gradients(x, f, g);
+    f[1] = 2.0 * f[0];
+    for (std::size_t j = 0; j < x.size(); ++j) g[x.size() + j] = 2.0 * g[j];
+  }
+  void hessian_product(std::span<const double> weights, std::span<const double>,
+                       std::span<const double> v, std::span<double> out) const {
+    for (std::size_t j = 0; j < v.size(); ++j) out[j] = (weights[0] + 2.0 * weights[1]) * v[j];
+  }
+};
+/// f_1 falls without end.
+struct Unbounded : problems::Distances {
+  [[nodiscard]] double lower(std::int64_t) const { return -INFINITY; }
+  [[nodiscard]] double upper(std::int64_t) const { return INFINITY; }
+  void evaluate(std::span<const double> x, std::span<double> f) const {
+    problems::Distances::evaluate(x, f);
+    f[0] = -std::exp(x[0]);
+  }
+  void gradients(std::span<const double> x, std::span<double> f, std::span<double> g) const {
+    problems::Distances::gradients(x, f, g);
+    f[0] = -std::exp(x[0]);
+    g[0] = f[0];
+    for (std::size_t j = 1; j < x.size(); ++j) g[j] = 0.0;
+  }
+};
+
+TEST_F(Fronts, DegenerateAndUnboundedFrontsAreExplained) {
+  const OnePoint problem{};
+  FrontSearch search(comm, problem, {});
+  finish(search);
+  EXPECT_EQ(search.front().size(), 1U);
+  const Unbounded endless{};
+  FrontSearch never(comm, endless, {});
+  try {
+    never.step();
+    ADD_FAILURE() << "no exception";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Exit::diverged);
+    EXPECT_NE(std::string(error.what()).find("an end of the front cannot be computed"),
+              std::string::npos);
+  }
+  EXPECT_THROW(FrontSearch(comm, problems::Zdt{1, 0}, {}), ConfigurationError);
+}
+
+TEST_F(Fronts, CommonDescentReachesTheParetoSet) {
+  const problems::Distances problem{4, 3, 2.0};
+  for (const char* kind : {"mgda", "newton"}) {
+    DescentOptions options;
+    options.starts = 16;
+    Descent descent(comm, problem, kind, options, 1);
+    for (int i = 0; i < 300 && !(descent.report().residual < 1e-9); ++i) descent.step();
+    EXPECT_LT(descent.report().residual, 1e-9) << kind;
+    const Population points = descent.points();
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      double sum = 0.0;
+      for (std::size_t j = 0; j < 3; ++j) {
+        EXPECT_GE(points.x[4 * i + j], -1e-8);
+        sum += points.x[4 * i + j];
+      }
+      EXPECT_NEAR(sum, 1.0, 1e-8) << kind;
+      EXPECT_NEAR(points.x[4 * i + 3], 0.0, 1e-8) << kind;
+    }
+    Descent alone(parallel::Comm(), problem, kind, options, 1);
+    for (int i = 0; i < 300 && !(alone.report().residual < 1e-9); ++i) alone.step();
+    EXPECT_EQ(alone.points().x, points.x) << kind;
+  }
+  const problems::Fonseca concave{2};
+  const DescentOptions options;
+  EXPECT_THROW(Descent(comm, concave, "newton", options, 1), ConfigurationError);
+  EXPECT_THROW(Descent(comm, problems::Zdt{1, 0}, "mgda", options, 1), ConfigurationError);
+}
+
+}  // namespace
+}  // namespace equipoise::pareto

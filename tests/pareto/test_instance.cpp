@@ -1,0 +1,133 @@
+#include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/islands.hpp>
+#include <equipoise/problems/pareto/entries.hpp>
+#include <equipoise/problems/pareto/front_instance.hpp>
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+namespace equipoise::problems {
+namespace {
+
+/// Copies the fields of a solution into a Front.
+class Copy final : public state::FieldVisitor {
+ public:
+  explicit Copy(pareto::Front& front) : front_(front) {}
+  void scalar(std::string_view, double&) override {}
+  void scalar(std::string_view name, std::int64_t& value) override {
+    (name == "front_variables" ? front_.variables : front_.objectives) = value;
+  }
+  void replicated(std::string_view name, std::vector<double>& data) override {
+    (name == "front_points" ? front_.x : front_.f) = data;
+  }
+  void replicated(std::string_view, std::vector<std::int64_t>&) override {}
+  void partitioned(std::string_view, const partition::Partition&, int, std::int64_t,
+                   std::vector<double>&) override {}
+  void partitioned(std::string_view, const partition::Partition&, int, std::int64_t,
+                   std::vector<std::int64_t>&) override {}
+  void ragged(std::string_view, const partition::Partition&, int,
+              std::vector<std::vector<double>>&) override {}
+  void ragged(std::string_view, const partition::Partition&, int,
+              std::vector<std::vector<std::int64_t>>&) override {}
+
+ private:
+  pareto::Front& front_;
+};
+
+std::unique_ptr<solve::Instance> make(const parallel::Comm& comm, const std::string& name,
+                                      state::Config& config) {
+  for (const auto& entry : pareto_problems()) {
+    if (entry.name == name) return entry.make(comm, config);
+  }
+  return nullptr;
+}
+
+class Instances : public testing::Test {
+ protected:
+  void TearDown() override { comm.close(); }
+  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
+};
+
+TEST_F(Instances, EveryProblemRunsItsDefaultMethodAndIsCertified) {
+  for (const auto& entry : pareto_problems()) {
+    state::Config config = state::Config::parse("", "test");
+    if (entry.name != "nonsmooth_pair") config.assign("method.population=16");
+    auto instance = make(comm, entry.name, config);
+    const std::string method = instance->methods().front();
+    if (method == "hypervolume") {
+      config.assign("method.evaluations=160");
+    } else {
+      config = state::Config::parse("", "test");
+    }
+    auto run = instance->make_method(method, config);
+    for (int i = 0; i < 200 && !run->report().finished; ++i) run->step();
+    EXPECT_TRUE(run->report().finished) << entry.name;
+    auto storage = instance->solution_storage();
+    Copy copy(dynamic_cast<pareto::Front&>(*storage));
+    run->solution(copy);
+    const auto certificate = instance->certify(*storage);
+    EXPECT_EQ(certificate.measure, 0.0) << entry.name;
+    std::map<std::string, double> values(certificate.values.begin(), certificate.values.end());
+    EXPECT_GT(values.at("points"), 0.0);
+    EXPECT_EQ(values.at("dominated points"), 0.0) << entry.name;
+    if (entry.name == "distances" || entry.name == "fonseca") {
+      EXPECT_LT(values.at("largest criticality |sum w_i grad f_i|"), 1e-3) << entry.name;
+    }
+  }
+}
+
+TEST_F(Instances, FrontsAreWrittenAsCsv) {
+  state::Config config = state::Config::parse("", "test");
+  auto instance = make(comm, "fonseca", config);
+  pareto::Front front;
+  front.variables = 3;
+  front.objectives = 2;
+  front.x = {0.1, 0.2, 0.3};
+  front.f = {0.5, 1.0 / 3.0};
+  const std::string directory =
+      std::string(EQUIPOISE_BINARY_DIR) + "/front_csv_" + std::to_string(comm.size());
+  std::filesystem::create_directories(directory);
+  const auto paths = instance->export_csv(front, directory);
+  comm.barrier();
+  std::ifstream in(paths[0]);
+  std::string header;
+  std::string row;
+  std::getline(in, header);
+  std::getline(in, row);
+  EXPECT_EQ(header, "# f1,f2");
+  EXPECT_EQ(row, "0.5,0.33333333333333331");
+  comm.barrier();
+  EXPECT_THROW((void)instance->export_csv(front, directory + "/missing"), Error);
+}
+
+TEST_F(Instances, WrongMethodsAndNumbersAreExplained) {
+  const auto message = [&](const std::string& problem, const std::string& assignment,
+                           const std::string& method) {
+    try {
+      state::Config config = state::Config::parse("", "test");
+      if (!assignment.empty()) config.assign(assignment);
+      auto instance = make(comm, problem, config);
+      (void)instance->make_method(method, config);
+    } catch (const ConfigurationError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no exception");
+  };
+  EXPECT_NE(message("zdt", "", "front").find("can be solved by: hypervolume, nsga3"),
+            std::string::npos);
+  EXPECT_NE(message("zdt", "problem.number=5", "nsga2").find("ZDT5"), std::string::npos);
+  EXPECT_NE(message("re", "problem.number=22", "nsga2").find("RE24"), std::string::npos);
+  EXPECT_NE(message("dtlz", "problem.objectives=1", "nsga2").find("a front needs at least 2"),
+            std::string::npos);
+  EXPECT_NE(message("nonsmooth_pair", "", "mgda").find("can be solved by: gebken_peitz"),
+            std::string::npos);
+  EXPECT_NE(message("zdt", "method.population=2", "nsga2"), "no exception");
+}
+
+}  // namespace
+}  // namespace equipoise::problems
