@@ -2,6 +2,7 @@
 #include <equipoise/problems/bilevel/entries.hpp>
 #include <equipoise/problems/registry.hpp>
 #include <equipoise/problems/vi/game.hpp>
+#include <equipoise/problems/vi/linear_program.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
 #include <equipoise/problems/vi/robust_regression.hpp>
 #include <equipoise/problems/vi/traffic.hpp>
@@ -19,6 +20,7 @@ const std::vector<solve::ProblemEntry>& problems() {
         robust_regression_problem(),
         obstacle_problem(),
         traffic_problem(),
+        lp_problem(),
     };
     for (auto& entry : bilevel_problems()) list.push_back(std::move(entry));
     return list;
@@ -32,6 +34,7 @@ const std::vector<solve::MethodEntry>& methods() {
     for (const auto& spec : vi::methods())
       list.push_back({"vi", spec.name, spec.help, spec.describe});
     list.push_back(path_projection_method());
+    list.push_back(halpern_pdhg_method());
     for (auto& entry : bilevel_methods()) list.push_back(std::move(entry));
     return list;
   }();

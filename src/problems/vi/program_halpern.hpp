@@ -1,0 +1,110 @@
+#pragma once
+
+#include "program_kkt.hpp"
+
+#include <equipoise/problems/vi/linear_program.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace equipoise::problems {
+
+struct HalpernOptions {
+  std::string polish = "auto";
+  std::int64_t polish_after = 256;
+  std::int64_t polish_nonzeros = 1'000'000;
+  std::int64_t check_every = 32;
+  void describe(state::OptionVisitor& visit);
+};
+
+/// The solution of a program as it stands in a run file.
+struct ProgramSolution : state::Stateful {
+  std::shared_ptr<const DistributedProgram> program;
+  int part = 0;
+  std::int64_t status = 0;
+  std::vector<double> x, y;  ///< [owned columns], [owned rows]
+  void fields(state::FieldVisitor& visit) override {
+    visit.scalar("status", status);
+    visit.partitioned("x", program->columns.coordinates(), part, 1, x);
+    visit.partitioned("y", program->rows.coordinates(), part, 1, y);
+  }
+};
+
+/// Restarted reflected Halpern iteration of the primal-dual hybrid gradient map (Lu and Yang 2024),
+/// on the program scaled by ten passes of Ruiz (2001) and one of Pock and Chambolle (2011):
+///
+///     x' = clip(x - tau (c + Qx - A'y)),   y' = prox of the rows at y - sigma A (2x' - x),
+///     z := (k+1)/(k+2) ((1+rho) z' - rho z) + 1/(k+2) anchor,
+///
+/// tau = eta / w, sigma = eta w, eta = 0.99 / |A|; rho = 1 for linear programs. Quadratic ones take
+/// the smooth step of Condat and Vu, 1/tau = w / eta + |Q|, and rho = 0. Restarts: r < 0.2 r0, or k
+/// > 0.36 of all iterations; the weight w then follows the distances moved.
+///
+/// Two products with A an iteration (three with Q), each entry by one rank in a fixed order.
+/// Programs of at most `polish_nonzeros` coefficients are also gathered on rank 0, after
+/// `polish_after` iterations and again whenever their number has doubled, for Newton's method from
+/// the current pair, and for rays where that finds no solution; the outcome is taken only if it
+/// passes the same tests. Rays also come from the differences of iterates.
+class HalpernPdhg final : public solve::Method {
+ public:
+  /// `tolerance`: what the polish aims at. **Collective.**
+  HalpernPdhg(parallel::Comm comm, std::shared_ptr<const DistributedProgram> program,
+              const HalpernOptions& options, double tolerance);
+
+  void step() override;
+  [[nodiscard]] solve::Report report() const override { return report_; }
+  [[nodiscard]] parallel::Traffic traffic() const override;
+  [[nodiscard]] solve::Counters counters() const override;
+  void fields(state::FieldVisitor& visit) override;
+  void solution(state::FieldVisitor& visit) override { best_.fields(visit); }
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override {
+    return notes_;
+  }
+
+ private:
+  using Vector = std::vector<double>;
+  void scale();
+  void measure_norms();
+  void start_weight();
+  void advance();
+  double fixed_point_residual();
+  void restart();
+  void move();
+  /// The next three say whether the step is over: an end, or a new point.
+  bool check();
+  RelativeKkt kkt(const Vector& x, const Vector& y);
+  void accept(const RelativeKkt& kkt, const Vector& x, const Vector& y);
+  bool try_rays();
+  bool prove_infeasible(Vector y);
+  bool prove_unbounded(Vector x);
+  bool polish();
+  void unscale(const Vector& x, const Vector& y, Vector& to_x, Vector& to_y) const;
+  void multiply(const Vector& x, Vector& out);
+  void multiply_transposed(const Vector& y, Vector& out);
+  void multiply_quadratic(const Vector& x, Vector& out);
+  [[nodiscard]] bool quadratic() const { return program_->quadratic_nonzeros > 0; }
+
+  parallel::Comm comm_;
+  std::shared_ptr<const DistributedProgram> program_;
+  HalpernOptions options_;
+  double tolerance_;
+  partition::DistributedMatrix matrix_, quadratic_;
+  Vector cost_, lower_, upper_, row_lower_, row_upper_;  // scaled
+  Vector column_scale_, row_scale_;
+  double eta_ = 1.0, curvature_ = 0.0;
+
+  Vector x_, y_, x_anchor_, y_anchor_;  // the state
+  double weight_ = 1.0, first_residual_ = 0.0;
+  std::int64_t inner_ = 0, total_ = 0, next_polish_ = 0;
+  ProgramSolution best_;
+
+  Vector x_new_, y_new_, x_work_, y_work_, x_gradient_, x_out_, y_out_;
+  solve::Report report_;
+  std::int64_t products_ = 0, factorizations_ = 0;
+  std::vector<std::pair<std::string, std::string>> notes_;
+};
+
+}  // namespace equipoise::problems

@@ -1,0 +1,255 @@
+#include <equipoise/formats/mps.hpp>
+#include <equipoise/problems/vi/linear_program.hpp>
+#include <equipoise/solve/run.hpp>
+#include <equipoise/state/config.hpp>
+#include <equipoise/state/field_map.hpp>
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace equipoise::problems {
+namespace {
+
+std::string lp_folder() {
+  const char* const given = std::getenv("EQUIPOISE_DATA");
+  return std::string(given ? given : EQUIPOISE_SOURCE_DIR "/../shared/data") + "/lp";
+}
+
+/// What the command gets of a method: its solution under the fields' names.
+struct Stored : state::Stateful {
+  explicit Stored(solve::Method& m) : method(m) {}
+  void fields(state::FieldVisitor& visit) override { method.solution(visit); }
+  solve::Method& method;
+};
+
+struct Result {
+  solve::Summary summary;
+  solve::Certificate certificate;
+  std::vector<double> x;  ///< the owned part
+  std::int64_t status = 0;
+};
+
+solve::Summary drive(const parallel::Comm& comm, solve::Method& method, double tolerance,
+                     std::int64_t iterations) {
+  solve::StopOptions stop;
+  stop.tolerance = tolerance;
+  stop.max_iterations = iterations;
+  return solve::run(comm, method, stop, {}, {}, {true, {}});
+}
+
+Result solve_file(const parallel::Comm& comm, const std::string& path,
+                  const std::vector<std::string>& settings = {}) {
+  LinearProgramInstance instance(comm, DistributedProgram::read(comm, {path}));
+  state::Config config;
+  for (const auto& s : settings) config.assign(s);
+  const auto method = instance.make_method("halpern-pdhg", config);
+  Result result;
+  result.summary = drive(comm, *method, 1e-8, 100000);
+  Stored stored(*method);
+  result.certificate = instance.certify(stored);
+  state::FieldMap map;
+  stored.fields(map);
+  const auto x = map.doubles("x");
+  result.x.assign(x.begin(), x.end());
+  result.status = map.integers("status")[0];
+  return result;
+}
+
+double figure(const solve::Certificate& certificate, const std::string& name) {
+  for (const auto& [key, value] : certificate.values) {
+    if (key == name) return value;
+  }
+  ADD_FAILURE() << "no figure " << name;
+  return std::nan("");
+}
+
+/// A file that rank 0 writes and that is there for every rank.
+class ProgramFile {
+ public:
+  ProgramFile(const parallel::Comm& comm, const std::string& name, const std::string& text)
+      : comm_(comm), path_((std::filesystem::temp_directory_path() / name).string()) {
+    std::int64_t id = comm.rank() == 0 ? static_cast<std::int64_t>(getpid()) : 0;
+    comm.broadcast(std::span<std::int64_t>(&id, 1));
+    path_ += "-" + std::to_string(id);
+    if (comm.rank() == 0) std::ofstream(path_) << text;
+    comm.barrier();
+  }
+  ~ProgramFile() {
+    if (comm_.rank() == 0) std::filesystem::remove(path_);
+  }
+  ProgramFile(const ProgramFile&) = delete;
+  ProgramFile& operator=(const ProgramFile&) = delete;
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  parallel::Comm comm_;
+  std::string path_;
+};
+
+class LinearProgramTest : public testing::Test {
+ protected:
+  parallel::Comm comm_ = parallel::Comm::duplicate(MPI_COMM_WORLD);
+  void TearDown() override { comm_.close(); }
+};
+
+// max 3a + 2b with a + b <= 4, a + 3b <= 6, a <= 3: the corner (3, 1), value 11, duals 2 and 0.
+constexpr const char* corner =
+    "NAME CORNER\nOBJSENSE MAX\nROWS\n N OBJ\n L ONE\n L TWO\nCOLUMNS\n A OBJ 3 ONE 1\n A TWO 1\n"
+    " B OBJ 2 ONE 1\n B TWO 3\nRHS\n R ONE 4 TWO 6\nBOUNDS\n UP BND A 3\nENDATA\n";
+
+TEST_F(LinearProgramTest, CornerWithAndWithoutPolish) {
+  const ProgramFile file(comm_, "equipoise-corner", corner);
+  for (const char* polish : {"method.polish=auto", "method.polish=off"}) {
+    const Result r = solve_file(comm_, file.path(), {polish});
+    EXPECT_EQ(r.summary.stop, solve::Stop::converged) << polish;
+    EXPECT_NEAR(r.summary.objective, 11.0, 1e-6);
+    EXPECT_NEAR(figure(r.certificate, "primal_objective"), 11.0, 1e-6);
+    EXPECT_NEAR(figure(r.certificate, "dual_objective"), 11.0, 1e-6);
+    EXPECT_LE(r.certificate.measure, 1.01e-8);
+  }
+}
+
+TEST_F(LinearProgramTest, QuadraticProgramOfHockAndSchittkowski35) {
+  // 1/9 at (4/3, 7/9, 4/9), published.
+  const ProgramFile file(
+      comm_, "equipoise-hs35",
+      "NAME HS35\nROWS\n N OBJ\n L R\nCOLUMNS\n X OBJ -8 R 1\n Y OBJ -6 R 1\n Z OBJ -4 R 2\nRHS\n"
+      " B OBJ -9 R 3\nQUADOBJ\n X X 4\n X Y 2\n X Z 2\n Y Y 4\n Z Z 2\nENDATA\n");
+  for (const char* polish : {"method.polish=auto", "method.polish=off"}) {
+    const Result r = solve_file(comm_, file.path(), {polish});
+    EXPECT_EQ(r.summary.stop, solve::Stop::converged) << polish;
+    EXPECT_NEAR(r.summary.objective, 1.0 / 9.0, 1e-7) << polish;
+  }
+}
+
+TEST_F(LinearProgramTest, InfeasibleAndUnboundedProgramsAreProved) {
+  const ProgramFile nothing(
+      comm_, "equipoise-infeasible",
+      "NAME I\nROWS\n N C\n G LOW\n L HIGH\nCOLUMNS\n X LOW 1 HIGH 1\n Y LOW 1\n"
+      " Y HIGH 1 C 1\nRHS\n B LOW 3 HIGH 2\nENDATA\n");
+  const ProgramFile without_end(comm_, "equipoise-unbounded",
+                                "NAME U\nROWS\n N C\n L R\nCOLUMNS\n X C -1 R 1\n Y R -1\nRHS\n"
+                                " B R 2\nENDATA\n");
+  for (const char* polish : {"method.polish=auto", "method.polish=off"}) {
+    const Result infeasible = solve_file(comm_, nothing.path(), {polish});
+    EXPECT_EQ(infeasible.status, 1) << polish;
+    EXPECT_EQ(infeasible.summary.stop, solve::Stop::converged);
+    EXPECT_NE(infeasible.summary.message.find("infeasible"), std::string::npos);
+    EXPECT_GT(figure(infeasible.certificate, "infeasibility_margin"), 0.9);
+    EXPECT_LE(figure(infeasible.certificate, "infeasibility_not_carried"), 1e-8);
+    const Result unbounded = solve_file(comm_, without_end.path(), {polish});
+    EXPECT_EQ(unbounded.status, 2) << polish;
+    EXPECT_LT(figure(unbounded.certificate, "unbounded_slope"), -0.9);
+    EXPECT_LE(figure(unbounded.certificate, "unbounded_leaves_rows_or_bounds"), 1e-8);
+  }
+}
+
+TEST_F(LinearProgramTest, NetlibReachesTheReferences) {
+  if (!std::filesystem::exists(lp_folder())) GTEST_SKIP() << "no shared data: " << lp_folder();
+  // Values of the netlib readme and of Clp (data README); e226 with its constant.
+  const std::vector<std::pair<std::string, double>> optima = {
+      {"afiro", -464.75314286},  {"blend", -30.812149846}, {"kb2", -1749.9001299},
+      {"adlittle", 225494.9632}, {"e226", -11.63892907},   {"boeing2", -315.0187280}};
+  for (const auto& [name, optimum] : optima) {
+    const Result r = solve_file(comm_, lp_folder() + "/netlib/" + name + ".mps.gz");
+    EXPECT_EQ(r.summary.stop, solve::Stop::converged) << name;
+    EXPECT_NEAR(r.summary.objective, optimum, 1e-7 * std::abs(optimum)) << name;
+    EXPECT_LE(r.certificate.measure, 1.01e-8) << name;
+  }
+}
+
+TEST_F(LinearProgramTest, FirstOrderStepsAloneReachTheReferences) {
+  if (!std::filesystem::exists(lp_folder())) GTEST_SKIP() << "no shared data: " << lp_folder();
+  const Result r = solve_file(comm_, lp_folder() + "/netlib/sc50a.mps.gz", {"method.polish=off"});
+  EXPECT_EQ(r.summary.stop, solve::Stop::converged);
+  EXPECT_NEAR(r.summary.objective, -64.575077059, 1e-6);
+  EXPECT_LT(r.summary.iterations, 2000);  // the prototype of the specification takes 1487
+}
+
+TEST_F(LinearProgramTest, InfeasibleModelsOfHighsAreProved) {
+  if (!std::filesystem::exists(lp_folder())) GTEST_SKIP() << "no shared data: " << lp_folder();
+  for (const std::string name : {"galenet", "box1", "ex72a", "bgetam"}) {
+    const Result r = solve_file(comm_, lp_folder() + "/infeasible/" + name + ".mps");
+    EXPECT_EQ(r.status, 1) << name;
+    EXPECT_GT(figure(r.certificate, "infeasibility_margin"), 1e-6) << name;
+    EXPECT_LE(figure(r.certificate, "infeasibility_not_carried"), 1e-8) << name;
+  }
+}
+
+TEST_F(LinearProgramTest, TheBitsDoNotDependOnTheNumberOfRanks) {
+  if (!std::filesystem::exists(lp_folder())) GTEST_SKIP() << "no shared data: " << lp_folder();
+  const std::string path = lp_folder() + "/netlib/e226.mps.gz";
+  const Result together = solve_file(comm_, path);
+  const Result alone = solve_file(parallel::Comm(), path);
+  EXPECT_EQ(together.summary.iterations, alone.summary.iterations);
+  const auto mine = partition::Layout::uniform(282, partition::default_chunks(282), comm_.size())
+                        .owned(comm_.rank());
+  for (std::int64_t j = mine.begin; j < mine.end; ++j) {
+    EXPECT_EQ(together.x[static_cast<std::size_t>(j - mine.begin)],
+              alone.x[static_cast<std::size_t>(j)]);
+  }
+}
+
+/// Copies the fields of one method into another of the same layout.
+class Copy : public state::FieldVisitor {
+ public:
+  explicit Copy(const state::FieldMap& from) : from_(from) {}
+  void scalar(std::string_view name, double& value) override { value = from_.number(name); }
+  void scalar(std::string_view name, std::int64_t& value) override {
+    value = from_.integers(name)[0];
+  }
+  void replicated(std::string_view name, std::vector<double>& data) override { take(name, data); }
+  void replicated(std::string_view, std::vector<std::int64_t>&) override {}
+  void partitioned(std::string_view name, const partition::Partition&, int, std::int64_t,
+                   std::vector<double>& data) override {
+    take(name, data);
+  }
+  void partitioned(std::string_view, const partition::Partition&, int, std::int64_t,
+                   std::vector<std::int64_t>&) override {}
+  void ragged(std::string_view, const partition::Partition&, int,
+              std::vector<std::vector<double>>&) override {}
+  void ragged(std::string_view, const partition::Partition&, int,
+              std::vector<std::vector<std::int64_t>>&) override {}
+
+ private:
+  void take(std::string_view name, std::vector<double>& data) {
+    const auto values = from_.doubles(name);
+    data.assign(values.begin(), values.end());
+  }
+  const state::FieldMap& from_;
+};
+
+TEST_F(LinearProgramTest, AResumedMethodContinuesBitByBit) {
+  if (!std::filesystem::exists(lp_folder())) GTEST_SKIP() << "no shared data: " << lp_folder();
+  LinearProgramInstance instance(
+      comm_, DistributedProgram::read(comm_, {lp_folder() + "/netlib/kb2.mps.gz"}));
+  const auto make = [&] {
+    state::Config config;
+    config.assign("method.polish=off");
+    return instance.make_method("halpern-pdhg", config);
+  };
+  const auto through = make(), second = make();
+  for (int k = 0; k < 300; ++k) through->step();
+  state::FieldMap half;
+  through->fields(half);
+  Copy copy(half);
+  second->fields(copy);
+  for (int k = 0; k < 300; ++k) {
+    through->step();
+    second->step();
+  }
+  state::FieldMap a, b;
+  through->fields(a);
+  second->fields(b);
+  for (const auto& [name, field] : a.fields()) {
+    EXPECT_EQ(field.doubles, b.at(name).doubles) << name;
+    EXPECT_EQ(field.integers, b.at(name).integers) << name;
+  }
+}
+
+}  // namespace
+}  // namespace equipoise::problems
