@@ -3,8 +3,10 @@
 #include <equipoise/bilevel/implicit.hpp>
 #include <equipoise/bilevel/maid.hpp>
 #include <equipoise/bilevel/vectors.hpp>
+#include <equipoise/formats/idx.hpp>
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/random.hpp>
+#include <equipoise/problems/bilevel/cleaning.hpp>
 #include <equipoise/problems/bilevel/selection.hpp>
 #include <equipoise/problems/bilevel/temperature.hpp>
 
@@ -56,6 +58,15 @@ LabelledRows synthetic(std::int64_t rows, std::int64_t features, std::int64_t st
   return out;
 }
 
+problems::ClassRows digits(std::int64_t rows, std::int64_t stream) {
+  problems::ClassRows out;
+  out.dimension = 13;
+  for (const double value : random(rows * 13, 1.0, 30 + stream))
+    out.features.push_back(static_cast<float>(value));
+  for (std::int64_t r = 0; r < rows; ++r) out.labels.push_back(static_cast<std::int32_t>(r % 10));
+  return out;
+}
+
 void expect_promises(bilevel::OracleView oracle, std::int64_t block, double scale) {
   const auto x = random(oracle.dim_outer(), scale, 20),
              y = random(oracle.dim_inner(block), scale, 21);
@@ -72,6 +83,9 @@ TEST(Problems, OraclesKeepTheirPromises) {
   options.blocks = 4;
   const problems::TemperatureReweighting temperature(synthetic(60, 5, 5), options);
   expect_promises(temperature, 2, 0.7);
+  problems::CleaningOptions cleaning;
+  expect_promises(problems::DataCleaning(digits(40, 1), digits(20, 2), digits(20, 3), cleaning, 1),
+                  0, 0.5);
 }
 
 TEST(Problems, BadInputIsNamed) {
@@ -128,6 +142,75 @@ TEST(Selection, Ijcnn1) {
     ++steps;
   }
   EXPECT_LE(maid.report().objective, .20351) << steps << " steps";
+}
+
+// Section 9, R4: what the validation losses of single blocks change by from x = 0 to x = -2.
+TEST(Temperature, A9aFigures) {
+  if (!std::filesystem::exists(data("libsvm/a9a")))
+    GTEST_SKIP() << "no a9a data; set EQUIPOISE_DATA";
+  const problems::TemperatureReweighting problem(problems::read_rows(data("libsvm/a9a"), true), {});
+  EXPECT_EQ(problem.dim_outer(), 26049);
+  EXPECT_EQ(problem.dim_inner(0), 124);
+  EXPECT_EQ(problem.num_samples(0, bilevel::Level::upper), 6512);
+  bilevel::CountedOracle oracle{bilevel::OracleView(problem)};
+  const std::pair<std::int64_t, double> figures[] = {{0, .3243133696 - .3237692015},
+                                                     {49, .3243068146 - .3294816582},
+                                                     {99, .3281384233 - .3438028891}};
+  std::size_t row = 0;
+  for (const auto& [block, change] : figures) {
+    if (static_cast<int>(row++ % static_cast<std::size_t>(world().size())) != world().rank())
+      continue;
+    double value[2];
+    for (const std::size_t k : {0U, 1U}) {
+      const std::vector<double> x(26049, k == 0 ? 0.0 : -2.0);
+      std::vector<double> y(124);
+      EXPECT_TRUE(bilevel::solve_lower(oracle, block, x, y, 1e-12, 60).converged);
+      value[k] = oracle.f(block, {}, x, y);
+    }
+    EXPECT_NEAR(value[0] - value[1], change, 3e-6);
+  }
+}
+
+TEST(Cleaning, AreaUnderCurveAndErrors) {
+  problems::CleaningOptions options;
+  const problems::DataCleaning problem(digits(400, 1), digits(20, 2), digits(200, 3), options, 1);
+  std::vector<double> x(400, 0.3);
+  EXPECT_EQ(problem.area_under_curve(x), 0.5);  // all ties
+  for (std::size_t k = 0; k < x.size(); ++k) x[k] = std::sin(static_cast<double>(k));
+  const double area = problem.area_under_curve(x);
+  for (double& entry : x) entry = -entry;
+  EXPECT_NEAR(problem.area_under_curve(x), 1.0 - area, 1e-12);
+  EXPECT_NEAR(problem.test_error(std::vector<double>(130, 0.0)), 90.0, 1e-12);  // all say class 0
+}
+
+TEST(Idx, RefusesWhatItCannotTrust) {
+  const std::string path = testing::TempDir() + "equipoise_idx_" + std::to_string(world().rank());
+  const auto write = [&](const std::string& bytes) {
+    std::FILE* const file = std::fopen(path.c_str(), "wb");
+    std::fwrite(bytes.data(), 1, bytes.size(), file);
+    std::fclose(file);
+  };
+  using namespace std::string_literals;
+  write("\0\0\x08\x02\0\0\0\x02\0\0\0\x03"s + "abcdef");
+  const auto array = formats::read_idx(path);
+  EXPECT_EQ(array.shape, (std::vector<std::int64_t>{2, 3}));
+  EXPECT_EQ(array.data[5], 'f');
+  const std::pair<std::string, std::string> bad[] = {
+      {"hello", "not an IDX file"},
+      {"\0\0\x0D\x01\0\0\0\x01"s + "abcd", "element type 0x0d"},
+      {"\0\0\x08\x02\0\0\0\x02"s, "cut short"},
+      {"\0\0\x08\x01\0\0\0\x02"s + "a", "promises"},
+      {"\0\0\x08\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"s, "promises more"}};
+  for (const auto& [bytes, part] : bad) {
+    write(bytes);
+    try {
+      (void)formats::read_idx(path);
+      ADD_FAILURE() << part;
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  }
+  std::remove(path.c_str());
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ using Out = std::span<double>;
 /// sample.**
 using Batch = std::span<const std::int64_t>;
 using Facts = std::vector<std::pair<std::string, std::string>>;
+using Figures = std::vector<std::pair<std::string, double>>;
 
 enum class Level { lower, upper };
 
@@ -59,6 +60,8 @@ struct Bounds {
 /// - `bounds(i, x, y)`: Bounds; `start(x)`: the first x (0 without it); `start_inner(i, y)`
 /// likewise;
 /// - `bool exact(x, hypergradient, value)`: grad F and F in closed form; `bool optimum(x)`;
+/// - `figures(x, y, Figures&)` for one block: what a solution is worth (a test error), for
+/// certificates;
 /// - for people: `Facts facts()`, and `string fingerprint()`, equal on every rank.
 template <class P>
 concept Oracle = requires(const P& p, std::int64_t i, Level level, Batch batch, In in, Out out) {
@@ -100,6 +103,7 @@ class OracleView {
     void (*start_inner)(const void*, std::int64_t, Out);
     bool (*exact)(const void*, In, Out, double&);
     bool (*optimum)(const void*, Out);
+    void (*figures)(const void*, In, In, Figures&);
     Facts (*facts)(const void*);
     std::string (*fingerprint)(const void*);
   };
@@ -258,6 +262,9 @@ constexpr OracleView::Table OracleView::make_table() {
   }
   if constexpr (requires(const P& p, Out o) { p.optimum(o); }) {
     t.optimum = [](const void* s, Out x) -> bool { return as<P>(s).optimum(x); };
+  }
+  if constexpr (requires(const P& p, In v, Figures& out) { p.figures(v, v, out); }) {
+    t.figures = [](const void* s, In x, In y, Figures& out) { as<P>(s).figures(x, y, out); };
   }
   if constexpr (requires(const P& p) { p.facts(); }) {
     t.facts = [](const void* s) -> Facts { return as<P>(s).facts(); };

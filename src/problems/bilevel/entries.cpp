@@ -1,4 +1,5 @@
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/problems/bilevel/cleaning.hpp>
 #include <equipoise/problems/bilevel/coupled.hpp>
 #include <equipoise/problems/bilevel/entries.hpp>
 #include <equipoise/problems/bilevel/instance.hpp>
@@ -9,8 +10,8 @@
 namespace equipoise::problems {
 namespace {
 
-/// Makes the entry of a problem: `build(options, owned)` makes the oracle with the data of the
-/// owned blocks, and `blocks(options)` says how many there are.
+/// Makes the entry of a problem: `build(options, owned, seed)` makes the oracle with the data of
+/// the owned blocks, and `blocks(options)` says how many there are.
 template <class Options, class Blocks, class Build>
 solve::ProblemEntry entry(std::string name, std::string help, Blocks blocks, Build build) {
   solve::ProblemEntry out{"bilevel", std::move(name), std::move(help), {}, {}};
@@ -23,7 +24,8 @@ solve::ProblemEntry entry(std::string name, std::string help, Blocks blocks, Bui
     config.read("run", run);
     const auto owned =
         bilevel::Blocks::layout(blocks(options), run.classes, comm.size()).owned(comm.rank());
-    auto oracle = parallel::agree(comm, [&] { return build(options, owned); });
+    auto oracle = parallel::agree(
+        comm, [&] { return build(options, owned, static_cast<std::uint64_t>(run.seed)); });
     using Problem = typename decltype(oracle)::element_type;
     const bilevel::OracleView view(static_cast<const Problem&>(*oracle));
     return std::make_unique<BilevelInstance>(comm, view, std::move(oracle), run);
@@ -38,29 +40,35 @@ std::vector<solve::ProblemEntry> bilevel_problems() {
   out.push_back(entry<QuadraticOptions>(
       "quadratic", "many quadratic lower problems with a closed form",
       [](const auto& o) { return o.blocks; },
-      [](const QuadraticOptions& o, partition::Range owned) {
+      [](const QuadraticOptions& o, partition::Range owned, std::uint64_t) {
         return std::make_shared<const MultiBlockQuadratic>(o, owned);
       }));
   out.push_back(entry<SelectionOptions>(
       "selection",
       "one regularisation weight per feature of a logistic regression, chosen by validation",
       [](const auto&) { return std::int64_t{1}; },
-      [](const SelectionOptions& o, partition::Range) {
+      [](const SelectionOptions& o, partition::Range, std::uint64_t) {
         return std::make_shared<const RegularisationSelection>(
             read_rows(data_path(o.train), false), read_rows(data_path(o.validation), false), o);
       }));
   out.push_back(entry<TemperatureOptions>(
       "temperature", "weights of training rows shared by logistic regressions at many temperatures",
       [](const auto& o) { return o.blocks; },
-      [](const TemperatureOptions& o, partition::Range) {
+      [](const TemperatureOptions& o, partition::Range, std::uint64_t) {
         return std::make_shared<const TemperatureReweighting>(read_rows(data_path(o.data), true),
                                                               o);
       }));
   out.push_back(entry<CoupledOptions>(
       "coupled", "a constraint that couples x and y in the lower problem, with a closed form",
       [](const auto&) { return std::int64_t{1}; },
-      [](const CoupledOptions& o, partition::Range) {
+      [](const CoupledOptions& o, partition::Range, std::uint64_t) {
         return std::make_shared<const CoupledToy>(o);
+      }));
+  out.push_back(entry<CleaningOptions>(
+      "cleaning", "weights that find the wrong labels among training digits",
+      [](const auto&) { return std::int64_t{1}; },
+      [](const CleaningOptions& o, partition::Range, std::uint64_t seed) {
+        return std::make_shared<const DataCleaning>(read_cleaning(o, seed));
       }));
   return out;
 }

@@ -1,6 +1,7 @@
 #include <equipoise/bilevel/vectors.hpp>
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/problems/bilevel/instance.hpp>
+#include <equipoise/state/field_map.hpp>
 
 #include <cmath>
 #include <cstdio>
@@ -9,27 +10,20 @@
 namespace equipoise::problems {
 namespace {
 
-/// The fields that every bilevel method names in `solution`.
-class Storage final : public state::Stateful {
- public:
-  explicit Storage(const bilevel::Blocks& blocks, std::int64_t dim_outer)
-      : blocks_(&blocks), x(static_cast<std::size_t>(dim_outer)), y(blocks.zeros()) {}
-  void fields(state::FieldVisitor& visit) override {
-    visit.replicated("x", x);
-    visit.partitioned("y", blocks_->entries(), blocks_->comm().rank(), 1, y);
+/// Copies x and y out of any solution that names them.
+BilevelSolution stored_in(state::Stateful& solution, const bilevel::Blocks& blocks,
+                          std::int64_t dim_outer) {
+  state::FieldMap map;
+  solution.fields(map);
+  BilevelSolution out(blocks, dim_outer);
+  const auto x = map.doubles("x"), y = map.doubles("y");
+  if (x.size() != out.x.size() || y.size() != out.y.size()) {
+    throw CheckpointError("the stored solution has {} outer variables, the problem {}", x.size(),
+                          dim_outer);
   }
-
- private:
-  const bilevel::Blocks* blocks_;
-
- public:
-  std::vector<double> x, y;
-};
-
-Storage& storage(state::Stateful& solution) {
-  auto* const found = dynamic_cast<Storage*>(&solution);
-  if (!found) throw CheckpointError("the stored solution is not one of a bilevel problem");
-  return *found;
+  out.x.assign(x.begin(), x.end());
+  out.y.assign(y.begin(), y.end());
+  return out;
 }
 
 void write_lines(const std::string& path, const char* mode,
@@ -80,15 +74,11 @@ std::unique_ptr<solve::Method> BilevelInstance::make_method(const std::string& n
 }
 
 std::unique_ptr<state::Stateful> BilevelInstance::solution_storage() {
-  return std::make_unique<Storage>(blocks_, oracle_.dim_outer());
+  return std::make_unique<BilevelSolution>(blocks_, oracle_.dim_outer());
 }
 
 solve::Certificate BilevelInstance::certify(state::Stateful& solution) {
-  Storage& stored = storage(solution);
-  if (stored.x.size() != static_cast<std::size_t>(oracle_.dim_outer())) {
-    throw CheckpointError("the stored solution has {} outer variables, the problem {}",
-                          stored.x.size(), oracle_.dim_outer());
-  }
+  BilevelSolution stored = stored_in(solution, blocks_, oracle_.dim_outer());
   solve::Certificate certificate;
   std::vector<double> p(stored.x.size());
   double value = 0.0;
@@ -128,6 +118,7 @@ solve::Certificate BilevelInstance::certify(state::Stateful& solution) {
       certificate.values.push_back(entry);
     }
   }
+  append_figures(stored, certificate);
   if (oracle_.optimum(p)) {
     bilevel::axpy(-1.0, stored.x, p);
     certificate.values.emplace_back("distance_to_optimum", bilevel::norm(p));
@@ -135,9 +126,30 @@ solve::Certificate BilevelInstance::certify(state::Stateful& solution) {
   return certificate;
 }
 
+/// What a problem of one block says of a solution, from the block's owner to all.
+void BilevelInstance::append_figures(const BilevelSolution& stored,
+                                     solve::Certificate& certificate) const {
+  const auto& t = oracle_.table();
+  if (!t.figures || blocks_.count() != 1) return;
+  bilevel::Figures figures;
+  // Every rank learns the names; the values come from the owner of y.
+  t.figures(oracle_.self(), stored.x,
+            std::vector<double>(static_cast<std::size_t>(oracle_.dim_inner(0))), figures);
+  const bool owner = blocks_.owned().contains(0);
+  if (owner) {
+    figures.clear();
+    t.figures(oracle_.self(), stored.x, stored.y, figures);
+  }
+  std::vector<double> values;
+  for (const auto& figure : figures) values.push_back(figure.second);
+  comm_.broadcast(std::span(values), blocks_.over_ranks().owner(0));
+  for (std::size_t k = 0; k < values.size(); ++k)
+    certificate.values.emplace_back(figures[k].first, values[k]);
+}
+
 std::vector<std::string> BilevelInstance::export_csv(state::Stateful& solution,
                                                      const std::string& directory) {
-  Storage& stored = storage(solution);
+  BilevelSolution stored = stored_in(solution, blocks_, oracle_.dim_outer());
   const std::vector<std::string> paths = {directory + "/x.csv", directory + "/y.csv"};
   parallel::agree(comm_, [&] {
     if (comm_.rank() != 0) return;

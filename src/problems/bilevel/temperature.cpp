@@ -39,7 +39,7 @@ double TemperatureReweighting::temperature(std::int64_t i) const {
 
 void TemperatureReweighting::grad_y_g(std::int64_t i, Batch batch, In x, In y, Out out) const {
   const double t = temperature(i);
-  for (std::size_t k = 0; k < y.size(); ++k) out[k] = 2.0 * options_.regulariser * y[k];
+  for (std::size_t k = 0; k < y.size(); ++k) out[k] = options_.regulariser * y[k];
   each_row(train_, batch, [&](std::int64_t r, double share) {
     const double slope = logistic_weight(train_.margin(r, y) / t);
     train_.add(r, -share * weight_of(x, r) * train_.label(r) * slope / t, out);
@@ -72,7 +72,7 @@ void TemperatureReweighting::grad_x_f(std::int64_t, Batch, In, In, Out out) cons
 void TemperatureReweighting::hvp_yy_g(std::int64_t i, Batch batch, In x, In y, In v,
                                       Out out) const {
   const double t = temperature(i);
-  for (std::size_t k = 0; k < y.size(); ++k) out[k] = 2.0 * options_.regulariser * v[k];
+  for (std::size_t k = 0; k < y.size(); ++k) out[k] = options_.regulariser * v[k];
   each_row(train_, batch, [&](std::int64_t r, double share) {
     const double slope = logistic_weight(train_.margin(r, y) / t);
     const double curvature = slope * (1.0 - slope) / (t * t);
@@ -112,7 +112,7 @@ void TemperatureReweighting::hess_yy_g(std::int64_t i, Batch batch, In x, In y, 
     train_.add_square(r, share * weight_of(x, r) * slope * (1.0 - slope) / (t * t), n, out);
   });
   for (std::size_t j = 0; j < n; ++j) {
-    out[j * n + j] += 2.0 * options_.regulariser;
+    out[j * n + j] += options_.regulariser;
     for (std::size_t k = 0; k < j; ++k) out[k * n + j] = out[j * n + k];
   }
 }
@@ -121,8 +121,8 @@ void TemperatureReweighting::lower_pass(std::int64_t i, Batch batch, In x, In y,
                                         Out hv, Out jv) const {
   const double t = temperature(i);
   for (std::size_t k = 0; k < y.size(); ++k) {
-    gradient[k] = 2.0 * options_.regulariser * y[k];
-    hv[k] = 2.0 * options_.regulariser * v[k];
+    gradient[k] = options_.regulariser * y[k];
+    hv[k] = options_.regulariser * v[k];
   }
   std::fill(jv.begin(), jv.end(), 0.0);
   each_row(train_, batch, [&](std::int64_t r, double share) {
@@ -145,7 +145,7 @@ double TemperatureReweighting::f(std::int64_t i, Batch batch, In, In y) const {
 
 double TemperatureReweighting::g(std::int64_t i, Batch batch, In x, In y) const {
   const double t = temperature(i);
-  double sum = options_.regulariser * bilevel::dot(y, y);
+  double sum = 0.5 * options_.regulariser * bilevel::dot(y, y);
   each_row(train_, batch, [&](std::int64_t r, double share) {
     sum += share * weight_of(x, r) * logistic_loss(train_.margin(r, y) / t);
   });

@@ -17,6 +17,21 @@ struct BilevelRun {
   void describe(state::OptionVisitor& visit);
 };
 
+/// What every bilevel method names in `solution`: x on every rank, y on the owners of the blocks.
+class BilevelSolution final : public state::Stateful {
+ public:
+  BilevelSolution(const bilevel::Blocks& blocks, std::int64_t dim_outer)
+      : x(static_cast<std::size_t>(dim_outer)), y(blocks.zeros()), blocks_(&blocks) {}
+  void fields(state::FieldVisitor& visit) override {
+    visit.replicated("x", x);
+    visit.partitioned("y", blocks_->entries(), blocks_->comm().rank(), 1, y);
+  }
+  std::vector<double> x, y;
+
+ private:
+  const bilevel::Blocks* blocks_;
+};
+
 /// A bilevel oracle as the command sees it. `keep` owns the oracle behind the view.
 class BilevelInstance final : public solve::Instance {
  public:
@@ -38,6 +53,8 @@ class BilevelInstance final : public solve::Instance {
                                       const std::string& directory) override;
 
  private:
+  void append_figures(const BilevelSolution& stored, solve::Certificate& certificate) const;
+
   parallel::Comm comm_;
   bilevel::OracleView oracle_;
   std::shared_ptr<const void> keep_;

@@ -20,8 +20,8 @@ struct TemperatureOptions {
 };
 
 /// Weights of training rows shared by many logistic regressions, one per temperature T_i = 1 + 10
-/// (i - 1/2) / m: g_i = (1/n) sum_j sigma(x_j) log(1 + exp(-b_j w.a_j / T_i)) + lambda |w|^2, f_i =
-/// mean validation loss at T_i.
+/// (i - 1/2) / m: g_i = (1/n) sum_j sigma(x_j) log(1 + exp(-b_j w.a_j / T_i)) + lambda |w|^2 / 2,
+/// f_i = mean validation loss at T_i.
 ///
 /// x in R^n has one entry per training row (the first `train_rows` of the file), w one per feature
 /// and a leading intercept; the other rows validate. Samples of a block are rows.
