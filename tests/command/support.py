@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("EQUIPOISE_DATA", SOURCE.parent / "shared" / "data"))
 
 # A small game that every method solves within a second.
-GAME = ["problem.family=vi", "problem.name=game", "stop.measure=distance", "stop.tolerance=1e-4"]
+GAME = ["problem.family=vi", "problem.name=game", "stop.measure=distance", "stop.tolerance=1e-2"]
 
 
 @dataclass
@@ -49,7 +49,7 @@ class CommandTest(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
 
-    def command(self, *arguments, ranks=2, seconds=120):
+    def command(self, *arguments, ranks=2, seconds=240):
         return finish(launch(arguments, ranks, self.folder), seconds)
 
     def solve(self, *keys, out="run.h5", ranks=2, code=0):
@@ -65,7 +65,7 @@ class CommandTest(unittest.TestCase):
         path.write_text(text)
         return path
 
-    def refuse(self, code, words, *arguments, ranks=3, seconds=60):
+    def refuse(self, code, words, *arguments, ranks=3, seconds=180):
         """The command must end with `code` and one message on stderr, from one rank, that holds all `words`."""
         ended = self.command(*arguments, ranks=ranks, seconds=seconds)
         lines = [line for line in ended.err.splitlines() if line.strip()]

@@ -112,7 +112,7 @@ class Output(CommandTest):
 
     def test_read_only_directory(self):
         # Even root writes nothing into /proc.
-        self.refuse(6, ["/proc"], "solve", *GAME, "--out", "/proc/run.h5")
+        self.refuse(6, ["/proc"], "solve", *GAME, "--quiet", "--out", "/proc/run.h5")
 
     def test_existing_file_is_kept(self):
         path = self.write("run.h5", "precious")

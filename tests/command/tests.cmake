@@ -2,7 +2,7 @@
 if(TARGET equipoise_command)
   foreach(topic bad_input solve resume)
     add_test(NAME command.${topic} COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_LIST_DIR}/test_${topic}.py)
-    set_tests_properties(command.${topic} PROPERTIES TIMEOUT ${EQUIPOISE_TEST_TIMEOUT} PROCESSORS 2
+    set_tests_properties(command.${topic} PROPERTIES TIMEOUT 900 PROCESSORS 2
       ENVIRONMENT "${EQUIPOISE_TEST_ENVIRONMENT};EQUIPOISE_COMMAND=$<TARGET_FILE:equipoise_command>")
   endforeach()
 endif()

@@ -44,7 +44,7 @@ class Docs(unittest.TestCase):
                 continue
             with self.subTest(page=page.name), tempfile.TemporaryDirectory(prefix="equipoise-") as folder:
                 ended = subprocess.run(["bash", "-e"], input="\n".join(blocks), cwd=folder, env=environment,
-                                       capture_output=True, text=True, timeout=240)
+                                       capture_output=True, text=True, timeout=600)
                 self.assertEqual(ended.returncode, 0, f"{page.name}\n{ended.stdout}\n{ended.stderr}")
         self.assertGreater(commands, 0)
 

@@ -13,7 +13,7 @@ foreach(guide IN LISTS guides)
 endforeach()
 if(TARGET equipoise_command)
   add_test(NAME docs.pages COMMAND /usr/bin/python3 -B ${CMAKE_CURRENT_LIST_DIR}/test_docs.py)
-  set_tests_properties(docs.pages PROPERTIES TIMEOUT ${EQUIPOISE_TEST_TIMEOUT} PROCESSORS 2
+  set_tests_properties(docs.pages PROPERTIES TIMEOUT 900 PROCESSORS 2
     ENVIRONMENT "${EQUIPOISE_TEST_ENVIRONMENT};EQUIPOISE_COMMAND=$<TARGET_FILE:equipoise_command>")
   add_test(NAME docs.reference
     COMMAND ${PROJECT_SOURCE_DIR}/cluster/reference.sh --check $<TARGET_FILE:equipoise_command>)
