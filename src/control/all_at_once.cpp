@@ -30,7 +30,8 @@ AllAtOnce::AllAtOnce(std::shared_ptr<const Tracking> problem, const AllAtOnceOpt
       w_(blocks()),
       w_old_(blocks()),
       image_(blocks()),
-      work_(problem_->grid().vector()) {
+      work_(problem_->grid().vector()),
+      stiffness_image_(problem_->grid().vector()) {
   problem_->validate();
 }
 
@@ -50,22 +51,18 @@ double AllAtOnce::dot(const Blocks& a, const Blocks& b) {
 }
 
 void AllAtOnce::apply(const Blocks& x, Blocks& out) {
-  Mat mass = problem_->grid().mass();
-  Mat stiffness = problem_->grid().stiffness();
-  const Vec y = x.front();
-  const Vec q = x.back();
-  check(MatMult(mass, y, out.front()));
-  check(MatMultAdd(stiffness, q, out.front(), out.front()));
+  const Grid& grid = problem_->grid();
+  // K y and M y, then K q and M q: one pass over memory for each pair.
+  grid.apply(x.front(), out.back(), out.front());
+  grid.apply(x.back(), stiffness_image_, work_);
+  check(VecAXPY(out.front(), 1.0, stiffness_image_));
   if (options_.eliminate_control) {
-    check(MatMult(mass, q, work_));
-    check(VecScale(work_, -1.0 / problem_->beta));
+    check(VecAXPY(out.back(), -1.0 / problem_->beta, work_));
   } else {
-    check(VecAXPBYPCZ(work_, problem_->beta, -1.0, 0.0, x[1], q));
-    check(MatMult(mass, work_, out[1]));
-    check(MatMult(mass, x[1], work_));
-    check(VecScale(work_, -1.0));
+    grid.apply(x[1], nullptr, out[1]);
+    check(VecAXPY(out.back(), -1.0, out[1]));
+    check(VecAXPBY(out[1], -1.0, problem_->beta, work_));
   }
-  check(MatMultAdd(stiffness, y, work_, out.back()));
 }
 
 void AllAtOnce::schur_inverse(Vec r, Vec z) {
@@ -78,7 +75,7 @@ void AllAtOnce::schur_inverse(Vec r, Vec z) {
     }
   };
   solve(r, z);
-  check(MatMult(problem_->grid().mass(), z, work_));
+  problem_->grid().apply(z, nullptr, work_);
   solve(work_, z);
   cycles_ += 2 * count;
 }

@@ -80,6 +80,26 @@ void PlaneWindow::fetch(Vec global) {
   check(VecScatterEnd(scatter_, global, local_, INSERT_VALUES, SCATTER_FORWARD));
 }
 
+/// The images of three consecutive planes (by plane mod 3), a plane of zeros that stands for the
+/// boundary, and the same for the lines within a plane in 3-D.
+struct Grid::Product {
+  explicit Product(PlaneWindow&& planes)
+      : window(std::move(planes)),
+        zero(static_cast<std::size_t>(window.plane())),
+        line_k(zero.size()),
+        line_m(zero.size()),
+        k_out(zero.size()),
+        m_out(zero.size()) {
+    k.fill(zero);
+    m.fill(zero);
+  }
+  PlaneWindow window;
+  std::vector<double> zero, line_k, line_m, k_out, m_out;
+  std::array<std::vector<double>, 3> k, m;
+};
+
+Grid::~Grid() = default;
+
 namespace {
 
 /// T = L D L^T of a tridiagonal matrix: factor[i] = L(i, i-1), inverse[i] = 1 / D(i).
@@ -116,6 +136,31 @@ void solve_along(std::span<const double> factor, std::span<const double> inverse
     } else {
       for (std::int64_t k = 0; k < stride; ++k) row[k] *= d;
     }
+  }
+}
+
+/// Solves `lines` lines of entries that lie side by side, four at a time: one alone waits for its
+/// own last entry.
+void solve_lines(std::span<const double> factor, std::span<const double> inverse,
+                 std::int64_t lines, double* data) {
+  const std::size_t n = factor.size();
+  std::int64_t line = 0;
+  for (; line + 4 <= lines; line += 4) {
+    double* a = data + line * static_cast<std::int64_t>(n);
+    double *b = a + n, *c = b + n, *d = c + n;
+    for (std::size_t i = 1; i < n; ++i) {
+      const double f = factor[i];
+      a[i] -= f * a[i - 1], b[i] -= f * b[i - 1], c[i] -= f * c[i - 1], d[i] -= f * d[i - 1];
+    }
+    for (double* row : {a, b, c, d}) row[n - 1] *= inverse[n - 1];
+    for (std::size_t i = n - 1; i-- > 0;) {
+      const double v = inverse[i], f = factor[i + 1];
+      a[i] = v * a[i] - f * a[i + 1], b[i] = v * b[i] - f * b[i + 1];
+      c[i] = v * c[i] - f * c[i + 1], d[i] = v * d[i] - f * d[i + 1];
+    }
+  }
+  for (; line < lines; ++line) {
+    solve_along(factor, inverse, 1, data + line * static_cast<std::int64_t>(n));
   }
 }
 
@@ -160,7 +205,7 @@ Grid::Grid(const parallel::Comm& comm, const GridShape& shape)
   }
   std::int64_t plane = 1;
   for (int d = 1; d < shape_.dimension; ++d) plane *= line();
-  product_window_ = std::make_unique<PlaneWindow>(work_, owned(), plane, line(), 1);
+  product_ = std::make_unique<Product>(PlaneWindow(work_, owned(), plane, line(), 1));
   if (shape.element == Element::fd) return;
   mass_window_ = std::make_unique<PlaneWindow>(work_, owned(), plane, line(), mass_overlap);
   const auto first = static_cast<std::size_t>(mass_window_->first_plane());
@@ -254,125 +299,115 @@ void Grid::solve_mass(Vec b, Vec x) const {
   linalg::Entries all(window.local());
   const std::int64_t size = window.plane();
   solve_along(across_factor_, across_inverse_, size, &all[0]);
-  if (shape_.dimension > 1) {
-    for (auto p = window.owned_planes().begin; p < window.owned_planes().end; ++p) {
-      double* plane = &all[(p - window.first_plane()) * size];
-      if (shape_.dimension == 3) solve_along(within_factor_, within_inverse_, line(), plane);
-      for (std::int64_t l = 0; l < size; l += line()) {
-        solve_along(within_factor_, within_inverse_, 1, plane + l);
-      }
+  const partition::Range planes = window.owned_planes();
+  double* owned_part = &all[(planes.begin - window.first_plane()) * size];
+  if (shape_.dimension == 3) {
+    for (std::int64_t p = 0; p < planes.size(); ++p) {
+      solve_along(within_factor_, within_inverse_, line(), owned_part + p * size);
     }
+  }
+  if (shape_.dimension > 1) {
+    solve_lines(within_factor_, within_inverse_, planes.size() * size / line(), owned_part);
   }
   linalg::Entries result(x);
   std::copy_n(&all[owned().begin - window.first_plane() * size], result.size(), &result[0]);
 }
 
 /// One plane of K = K' (x) m + M' (x) k and M = M' (x) m, from the images k', m' of the planes
-/// before, at and after it; null ones lie on the boundary.
+/// before, at and after it.
 void Grid::combine(std::int64_t plane, std::int64_t count, const std::array<const double*, 3>& k,
                    const std::array<const double*, 3>& m, double* k_out, double* m_out) const {
-  std::fill_n(k_out, count, 0.0);
-  std::fill_n(m_out, count, 0.0);
-  for (std::size_t side = 0; side < 3; ++side) {
-    if (k[side] == nullptr) continue;
-    const auto i = static_cast<std::size_t>(side == 0 ? plane - 1 : plane);
-    const double mass = side == 1 ? mass_diagonal_[i] : mass_next_[i];
-    const double stiffness = side == 1 ? stiffness_diagonal_[i] : stiffness_next_[i];
-    const double* kin = k[side];
-    const double* min = m[side];
-    for (std::int64_t a = 0; a < count; ++a) {
-      k_out[a] += mass * kin[a] + stiffness * min[a];
-      m_out[a] += mass * min[a];
-    }
+  const auto i = static_cast<std::size_t>(plane);
+  const double md = mass_diagonal_[i], mb = i > 0 ? mass_next_[i - 1] : 0.0, ma = mass_next_[i];
+  const double kd = stiffness_diagonal_[i], kb = i > 0 ? stiffness_next_[i - 1] : 0.0;
+  const double ka = stiffness_next_[i];
+  for (std::int64_t a = 0; a < count; ++a) {
+    k_out[a] = (md * k[1][a] + kd * m[1][a]) + (mb * k[0][a] + kb * m[0][a]) +
+               (ma * k[2][a] + ka * m[2][a]);
+    m_out[a] = md * m[1][a] + mb * m[0][a] + ma * m[2][a];
   }
 }
 
-/// The images of a whole box of the first `directions` directions (0: a single node).
-void Grid::apply_within(int directions, const double* x, double* k, double* m) const {
-  if (directions == 0) {
+/// k = K x and m = M x of one direction.
+void Grid::apply_line(const double* x, double* k, double* m) const {
+  const auto n = static_cast<std::size_t>(line());
+  const double* kd = stiffness_diagonal_.data();
+  const double* kn = stiffness_next_.data();
+  const double* md = mass_diagonal_.data();
+  const double* mn = mass_next_.data();
+  const auto row = [&](std::size_t i, double before, double after) {
+    const double kb = i > 0 ? kn[i - 1] : 0.0, mb = i > 0 ? mn[i - 1] : 0.0;
+    k[i] = kd[i] * x[i] + kb * before + kn[i] * after;
+    m[i] = md[i] * x[i] + mb * before + mn[i] * after;
+  };
+  row(0, 0.0, n > 1 ? x[1] : 0.0);
+  for (std::size_t i = 1; i + 1 < n; ++i) {
+    k[i] = kd[i] * x[i] + kn[i - 1] * x[i - 1] + kn[i] * x[i + 1];
+    m[i] = md[i] * x[i] + mn[i - 1] * x[i - 1] + mn[i] * x[i + 1];
+  }
+  if (n > 1) row(n - 1, x[n - 2], 0.0);
+}
+
+/// The same of all directions but the last, on one plane.
+void Grid::apply_plane(const double* x, double* k, double* m) const {
+  const std::int64_t n = line();
+  if (shape_.dimension == 1) {
     *k = 0.0;
     *m = *x;
-    return;
-  }
-  const std::int64_t n = line();
-  if (directions == 1) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      const auto a = static_cast<std::size_t>(i);
-      double stiffness = stiffness_diagonal_[a] * x[i];
-      double mass = mass_diagonal_[a] * x[i];
-      if (i > 0) {
-        stiffness += stiffness_next_[a - 1] * x[i - 1];
-        mass += mass_next_[a - 1] * x[i - 1];
-      }
-      if (i + 1 < n) {
-        stiffness += stiffness_next_[a] * x[i + 1];
-        mass += mass_next_[a] * x[i + 1];
-      }
-      k[i] = stiffness;
-      m[i] = mass;
+  } else if (shape_.dimension == 2) {
+    apply_line(x, k, m);
+  } else {
+    Product& work = *product_;
+    for (std::int64_t j = 0; j < n; ++j)
+      apply_line(x + j * n, &work.line_k[static_cast<std::size_t>(j * n)],
+                 &work.line_m[static_cast<std::size_t>(j * n)]);
+    const auto at = [&](const std::vector<double>& lines, std::int64_t j) {
+      return j >= 0 && j < n ? &lines[static_cast<std::size_t>(j * n)] : work.zero.data();
+    };
+    for (std::int64_t j = 0; j < n; ++j) {
+      combine(j, n, {at(work.line_k, j - 1), at(work.line_k, j), at(work.line_k, j + 1)},
+              {at(work.line_m, j - 1), at(work.line_m, j), at(work.line_m, j + 1)}, k + j * n,
+              m + j * n);
     }
-    return;
-  }
-  std::vector<double> lines_k(static_cast<std::size_t>(n * n)), lines_m(lines_k.size());
-  for (std::int64_t j = 0; j < n; ++j) {
-    apply_within(1, x + j * n, &lines_k[static_cast<std::size_t>(j * n)],
-                 &lines_m[static_cast<std::size_t>(j * n)]);
-  }
-  for (std::int64_t j = 0; j < n; ++j) {
-    std::array<const double*, 3> ks{}, ms{};
-    for (std::int64_t side = 0; side < 3; ++side) {
-      const std::int64_t at = j + side - 1;
-      if (at < 0 || at >= n) continue;
-      ks[static_cast<std::size_t>(side)] = &lines_k[static_cast<std::size_t>(at * n)];
-      ms[static_cast<std::size_t>(side)] = &lines_m[static_cast<std::size_t>(at * n)];
-    }
-    combine(j, n, ks, ms, k + j * n, m + j * n);
   }
 }
 
 void Grid::apply(Vec x, Vec stiffness_image, Vec mass_image) const {
-  PlaneWindow& window = *product_window_;
+  Product& work = *product_;
+  PlaneWindow& window = work.window;
   window.fetch(x);
   if (owned().size() == 0) return;
   const linalg::ConstEntries all(window.local());
   const std::int64_t size = window.plane();
   const std::int64_t begin = window.owned_planes().begin;
-  std::array<std::vector<double>, 3> ks,
-      ms;  // the images of three consecutive planes, by plane mod 3
-  for (std::size_t i = 0; i < 3; ++i)
-    ks[i] = ms[i] = std::vector<double>(static_cast<std::size_t>(size));
-  std::vector<double> k_out(static_cast<std::size_t>(size)), m_out(k_out.size());
   const auto held = [&](std::int64_t p) {
     return p >= window.first_plane() && p < window.first_plane() + window.planes();
   };
   const auto image = [&](std::int64_t p) {
     if (!held(p)) return;
     const auto slot = static_cast<std::size_t>(p % 3);
-    apply_within(shape_.dimension - 1, &all[(p - window.first_plane()) * size], ks[slot].data(),
-                 ms[slot].data());
+    apply_plane(&all[(p - window.first_plane()) * size], work.k[slot].data(), work.m[slot].data());
   };
-  const auto store = [&](std::int64_t p, Vec target, const std::vector<double>& values) {
-    if (target == nullptr) return;
-    linalg::Entries out(target);
-    const std::int64_t first = std::max(p * size, owned().begin);
-    const std::int64_t last = std::min((p + 1) * size, owned().end);
-    std::copy(values.begin() + (first - p * size), values.begin() + (last - p * size),
-              &out[first - owned().begin]);
+  const auto at = [&](const std::array<std::vector<double>, 3>& planes, std::int64_t p) {
+    return held(p) ? planes[static_cast<std::size_t>(p % 3)].data() : work.zero.data();
   };
+  std::unique_ptr<linalg::Entries> k_target, m_target;
+  if (stiffness_image != nullptr) k_target = std::make_unique<linalg::Entries>(stiffness_image);
+  if (mass_image != nullptr) m_target = std::make_unique<linalg::Entries>(mass_image);
   image(begin - 1);
   image(begin);
   for (std::int64_t p = begin; p < window.owned_planes().end; ++p) {
     image(p + 1);
-    std::array<const double*, 3> k{}, m{};
-    for (std::int64_t side = 0; side < 3; ++side) {
-      if (!held(p + side - 1)) continue;
-      const auto slot = static_cast<std::size_t>((p + side - 1) % 3);
-      k[static_cast<std::size_t>(side)] = ks[slot].data();
-      m[static_cast<std::size_t>(side)] = ms[slot].data();
-    }
-    combine(p, size, k, m, k_out.data(), m_out.data());
-    store(p, stiffness_image, k_out);
-    store(p, mass_image, m_out);
+    combine(p, size, {at(work.k, p - 1), at(work.k, p), at(work.k, p + 1)},
+            {at(work.m, p - 1), at(work.m, p), at(work.m, p + 1)}, work.k_out.data(),
+            work.m_out.data());
+    const std::int64_t first = std::max(p * size, owned().begin) - p * size;
+    const std::int64_t count = std::min((p + 1) * size, owned().end) - p * size - first;
+    const std::int64_t offset = p * size + first - owned().begin;
+    if (k_target)
+      std::copy_n(&work.k_out[static_cast<std::size_t>(first)], count, &(*k_target)[offset]);
+    if (m_target)
+      std::copy_n(&work.m_out[static_cast<std::size_t>(first)], count, &(*m_target)[offset]);
   }
 }
 

@@ -149,13 +149,13 @@ solve::Report ObstacleMethod::report() const {
   return report;
 }
 
-std::vector<std::pair<std::string, std::string>> ObstacleMethod::notes() const {
-  std::string text;
+solve::Counters ObstacleMethod::counters() const {
+  solve::Counters counters = {{"linear_solves", solves_}};
   for (std::size_t i = per_grid_.size(); i-- > 0;) {
-    text += fmt::format("{}{} cells: {}", text.empty() ? "" : ", ",
-                        problem_.hierarchy->grids[i]->shape().cells, per_grid_[i]);
+    const auto cells = problem_.hierarchy->grids[i]->shape().cells;
+    counters.emplace_back(fmt::format("linear_solves_on_{}_cells", cells), per_grid_[i]);
   }
-  return {{"solves on each grid", text}, {"active nodes", std::to_string(active_nodes_)}};
+  return counters;
 }
 
 void ObstacleMethod::fields(state::FieldVisitor& visit) {

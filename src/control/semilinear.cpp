@@ -163,12 +163,6 @@ solve::Report SemilinearControl::report() const {
   return report;
 }
 
-std::vector<std::pair<std::string, std::string>> SemilinearControl::notes() const {
-  return {{"nodes at the kink", std::to_string(kinks_)},
-          {"nodes that still change their branch",
-           std::to_string(std::max<std::int64_t>(pending_, 0))}};
-}
-
 void SemilinearControl::fields(state::FieldVisitor& visit) {
   const auto& rows = problem_->grid->partition();
   const int part = problem_->grid->comm().rank();

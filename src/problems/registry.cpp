@@ -1,5 +1,6 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/problems/bilevel/entries.hpp>
+#include <equipoise/problems/control/entries.hpp>
 #include <equipoise/problems/registry.hpp>
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/linear_program.hpp>
@@ -23,6 +24,7 @@ const std::vector<solve::ProblemEntry>& problems() {
         lp_problem(),
     };
     for (auto& entry : bilevel_problems()) list.push_back(std::move(entry));
+    for (auto& entry : control_problems()) list.push_back(std::move(entry));
     return list;
   }();
   return all;
@@ -36,6 +38,7 @@ const std::vector<solve::MethodEntry>& methods() {
     list.push_back(path_projection_method());
     list.push_back(halpern_pdhg_method());
     for (auto& entry : bilevel_methods()) list.push_back(std::move(entry));
+    for (auto& entry : control_methods()) list.push_back(std::move(entry));
     return list;
   }();
   return all;

@@ -80,7 +80,7 @@ TEST(ControlProblems, BadConfigurationsAreRefused) {
         Case{"bounded-control", "active-set", "problem.sparsity = -1", 0},
         Case{"semilinear", "three-set", "problem.weight = 0", 0},
         Case{"semilinear", "pseudo-newton", "method.damp_after = 3", 0},
-        Case{"obstacle", "active-set", "", 0}, Case{"poisson-control", "newton-cg", "", 0},
+        Case{"obstacle-control", "active-set", "", 0}, Case{"poisson-control", "newton-cg", "", 0},
         Case{"poisson-control", "reduced-cg", "method.cycles = 2", 0},
         Case{"poisson-control", "all-at-once", "petsc.stat_ksp_rtol = 1e-3", 0}}) {
     EXPECT_THROW(make(c), ConfigurationError) << c.settings;

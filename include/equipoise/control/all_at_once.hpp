@@ -60,7 +60,7 @@ class AllAtOnce : public solve::Method {
   AllAtOnceOptions options_;
   Multigrid block_;
   Blocks x_, v_, v_old_, z_, z_next_, w_, w_old_, image_;
-  linalg::Vector work_;
+  linalg::Vector work_, stiffness_image_;
   // Lanczos and Givens scalars of the last two iterations, and the running residual.
   double gamma_ = 0.0, gamma_old_ = 1.0, c_ = 1.0, c_old_ = 1.0, s_ = 0.0, s_old_ = 0.0;
   double residual_ = 0.0, start_residual_ = 0.0;

@@ -69,6 +69,7 @@ class Grid {
   /// **Collective.** Assembles K and M. Throws ConfigurationError for a shape that makes no sense
   /// or is too large for PETSc's integers.
   Grid(const parallel::Comm& comm, const GridShape& shape);
+  ~Grid();
 
   [[nodiscard]] const parallel::Comm& comm() const { return comm_; }
   [[nodiscard]] const GridShape& shape() const { return shape_; }
@@ -110,7 +111,9 @@ class Grid {
 
  private:
   [[nodiscard]] std::array<std::int64_t, 3> position(std::int64_t node) const;
-  void apply_within(int directions, const double* x, double* k, double* m) const;
+  struct Product;  // what `apply` works with
+  void apply_line(const double* x, double* k, double* m) const;
+  void apply_plane(const double* x, double* k, double* m) const;
   void combine(std::int64_t plane, std::int64_t count, const std::array<const double*, 3>& k,
                const std::array<const double*, 3>& m, double* k_out, double* m_out) const;
 
@@ -122,7 +125,8 @@ class Grid {
   std::vector<double> stiffness_diagonal_, stiffness_next_, mass_diagonal_, mass_next_;
   linalg::Matrix stiffness_, mass_;
   linalg::Vector lumped_;
-  std::unique_ptr<PlaneWindow> mass_window_, product_window_;
+  std::unique_ptr<PlaneWindow> mass_window_;
+  std::unique_ptr<Product> product_;
   // L D L^T factors of the 1-D mass matrix: across the planes held, and within a plane.
   std::vector<double> across_factor_, across_inverse_, within_factor_, within_inverse_;
   linalg::Vector work_;

@@ -36,8 +36,8 @@ class ObstacleMethod : public solve::Method {
   /// The residual is |min(lambda, y - psi)| on the finest grid, in L2 relative to |psi|; unknown
   /// before it.
   [[nodiscard]] solve::Report report() const override;
-  [[nodiscard]] solve::Counters counters() const override { return {{"linear_solves", solves_}}; }
-  [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override;
+  /// Solves in all and on each grid.
+  [[nodiscard]] solve::Counters counters() const override;
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override;
   [[nodiscard]] bool done() const { return done_; }

@@ -51,7 +51,6 @@ class SemilinearControl : public solve::Method {
   }
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override;
-  [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override;
 
   /// The branches +1, -1, 0 of the owned nodes, and a warm start from those of a neighbouring
   /// problem.

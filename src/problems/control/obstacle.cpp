@@ -48,7 +48,7 @@ class ObstacleInstance : public NodalInstance {
   }
 
   [[nodiscard]] std::string fingerprint() const override {
-    return fmt::format("obstacle ball cells={}", options_.cells);
+    return fmt::format("obstacle-control ball cells={}", options_.cells);
   }
   [[nodiscard]] std::vector<std::string> methods() const override {
     return {"obstacle-active-set"};
@@ -57,7 +57,8 @@ class ObstacleInstance : public NodalInstance {
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override {
     if (name != "obstacle-active-set") {
-      throw ConfigurationError("obstacle is solved by obstacle-active-set, not by `{}`", name);
+      throw ConfigurationError("obstacle-control is solved by obstacle-active-set, not by `{}`",
+                               name);
     }
     control::ObstacleOptions options;
     config.read("method", options);
@@ -115,7 +116,7 @@ class ObstacleInstance : public NodalInstance {
 
 solve::ProblemEntry obstacle_entry() {
   return {
-      "control", "obstacle", "a membrane over a ball, with known contact set and solution",
+      "control", "obstacle-control", "a membrane over a ball, with known contact set and solution",
       [](state::OptionVisitor& visit) { BallOptions{}.describe(visit); },
       [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
         return std::make_unique<ObstacleInstance>(comm, config);
