@@ -67,9 +67,9 @@ void random_direction(Evaluation& f, std::span<double> v) {
   for (double& x : v) x /= length;
 }
 
-/// Largest ratio norm(F(z + t v) - F(z)) / t over power iterations v := J v / norm(J v).
-template <class Apply>
-double power_iteration(Evaluation& f, std::span<const double> z, int rounds, Apply apply) {
+}  // namespace
+
+double power_iteration(Evaluation& f, std::span<const double> z, int rounds, const Apply& apply) {
   std::vector<double> v(f.size());
   std::vector<double> moved(f.size());
   std::vector<double> at_z(f.size());
@@ -90,7 +90,26 @@ double power_iteration(Evaluation& f, std::span<const double> z, int rounds, App
   return largest;
 }
 
-}  // namespace
+void require_unbiased(const Evaluation& f, const std::string& method,
+                      const Compression& compression) {
+  const auto check = [&](const compress::Descriptor& codec, const std::string& key,
+                         const std::string& text) {
+    if (!codec.needs_error_feedback) return;
+    throw ConfigurationError(
+        "{} = {} is biased, and {} needs an unbiased codec; use masha2, or one of randk, permk, "
+        "natural, qsgd",
+        key, text, method);
+  };
+  check(f.mean().device(), "method.codec", compression.codec);
+  check(f.mean().server(), "method.server_codec", compression.server_codec);
+}
+
+double usual_snapshot_probability(const Evaluation& f) {
+  const compress::Descriptor device = f.mean().device();
+  const double d = static_cast<double>(f.problem().dimension());
+  const double density = device.q > 2.0 ? 1.0 / device.q : 0.0;  // a sparsifier's
+  return std::clamp(std::max({1.0 / device.beta, density, 1.0 / d}), 0.0, 1.0);
+}
 
 double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z) {
   const Constants known = f.problem().constants();
@@ -98,7 +117,7 @@ double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z) {
   std::vector<double> by_agent(static_cast<std::size_t>(f.hosted().size()));
   for (std::size_t a = 0; a < by_agent.size(); ++a) {
     by_agent[a] = power_iteration(f, z, 10, [&](std::span<const double> at, std::span<double> out) {
-      f.problem().apply(f.hosted().begin + static_cast<std::int64_t>(a), at, out);
+      f.agent(f.hosted().begin + static_cast<std::int64_t>(a), at, out);
     });
   }
   const std::vector<double> all = f.gather(by_agent);

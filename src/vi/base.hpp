@@ -5,6 +5,7 @@
 #include <equipoise/vi/methods.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -79,11 +80,17 @@ class Base : public solve::Method {
   std::vector<std::pair<std::string, std::string>> notes_;
 };
 
-/// Estimates where the problem does not know its constants, by power iteration on differences of F.
-struct Estimates {
-  double lipschitz = 0.0;      ///< L of F
-  double lipschitz_rms = 0.0;  ///< sqrt(sum_m w_m L_m^2)
-};
+/// Largest ratio norm(A(z + t v) - A(z)) / t over power iterations v := J v / norm(J v), from a
+/// direction equal on every rank. Communicates what `apply` does.
+using Apply = std::function<void(std::span<const double> z, std::span<double> out)>;
+double power_iteration(Evaluation& f, std::span<const double> z, int rounds, const Apply& apply);
+/// Throws ConfigurationError where a codec is biased, naming it and what to do instead.
+void require_unbiased(const Evaluation& f, const std::string& method,
+                      const Compression& compression);
+/// p = max(1/beta, 1/d): as many bytes in snapshots as in messages; and at least the density of a
+/// sparsifier, however few bytes its values take.
+double usual_snapshot_probability(const Evaluation& f);
+
 /// L_m of every agent from local operator calls alone; one allgatherv of a number per agent.
 /// **Collective.**
 double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z);
@@ -95,5 +102,9 @@ MethodSpec compressed_extragradient_spec();
 MethodSpec masha1_spec();
 MethodSpec masha2_spec();
 MethodSpec accelerated_gradient_spec();
+MethodSpec cogs_spec();
+MethodSpec ogs_spec();
+MethodSpec optimistic_masha_spec();
+MethodSpec three_pillars_spec();
 
 }  // namespace equipoise::vi

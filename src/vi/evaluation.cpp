@@ -53,18 +53,34 @@ Evaluation::Evaluation(Setting setting, ProblemView problem, const Compression& 
 
 std::size_t Evaluation::rows_size() const { return at(hosted_.size() * problem_.dimension()); }
 
+void Evaluation::agent(std::int64_t m, std::span<const double> z, std::span<double> out) {
+  try {
+    problem_.apply(m, z, out);
+    ++operator_calls_;
+  } catch (...) {
+    fail(m, out);
+  }
+}
+
+void Evaluation::surrogate(std::span<const double> z, std::span<double> out) {
+  try {
+    problem_.surrogate(z, out);
+    ++surrogate_calls_;
+  } catch (...) {
+    fail(0, out);
+  }
+}
+
+void Evaluation::fail(std::int64_t agent, std::span<double> out) {
+  failure_ = std::current_exception();
+  failed_agent_ = agent;
+  std::fill(out.begin(), out.end(), std::numeric_limits<double>::quiet_NaN());
+}
+
 void Evaluation::agents(std::span<const double> z, std::span<double> rows) {
   const std::size_t d = z.size();
   for (std::int64_t m = hosted_.begin; m < hosted_.end; ++m) {
-    const auto row = rows.subspan(at(m - hosted_.begin) * d, d);
-    try {
-      problem_.apply(m, z, row);
-      ++operator_calls_;
-    } catch (...) {
-      failure_ = std::current_exception();
-      failed_agent_ = m;
-      std::fill(row.begin(), row.end(), std::numeric_limits<double>::quiet_NaN());
-    }
+    agent(m, z, rows.subspan(at(m - hosted_.begin) * d, d));
   }
 }
 
@@ -187,7 +203,9 @@ parallel::Traffic Evaluation::traffic() const {
 }
 
 solve::Counters Evaluation::counters() const {
-  return {{"operator", operator_calls_}, {"prox", prox_calls_}};
+  // The surrogate is replicated: every rank makes the same calls, and one of them is counted.
+  const std::int64_t own = setting_.comm.rank() == 0 ? surrogate_calls_ : 0;
+  return {{"operator", operator_calls_}, {"prox", prox_calls_}, {"surrogate", own}};
 }
 
 }  // namespace equipoise::vi

@@ -1,4 +1,5 @@
 #include "base.hpp"
+#include "safeguard.hpp"
 
 #include <equipoise/linalg/kernels.hpp>
 #include <equipoise/parallel/random.hpp>
@@ -47,9 +48,9 @@ class Masha final : public Base {
         rule_(StepRule::parse(options.step)),
         p_(options.snapshot_probability),
         z_(start()) {
-    check_codecs(options.compression);
-    if (p_ == 0.0) p_ = default_probability();
-    first_step();  // before the other vectors exist: the estimates need room of their own
+    if (!contractive_) require_unbiased(f_, "masha1", options.compression);
+    if (p_ == 0.0) p_ = usual_snapshot_probability(f_);
+    const double step = first_step();  // before the other vectors: the estimates need room too
     w_ = z_;
     for (auto* v : {&at_w_, &half_}) *v = vector();
     if (contractive_) change_ = vector();
@@ -57,7 +58,7 @@ class Masha final : public Base {
     f_.agents(w_, rows_at_w_);
     f_.average(rows_at_w_, at_w_);
     assess(w_, at_w_, half_);
-    best_residual_ = last_residual_ = residual_at_w();
+    guard_.begin(step, residual_at_w());
     if (adaptive()) best_ = w_;
   }
 
@@ -65,7 +66,7 @@ class Masha final : public Base {
     report_.fresh = false;
     move_to(half_, {});
     f_.agents(half_, rows_);
-    const double factor = contractive_ ? step_ : 1.0;
+    const double factor = contractive_ ? guard_.step : 1.0;
     const std::size_t n = rows_.size();
     for (std::size_t i = 0; i < n; ++i) rows_[i] = factor * (rows_[i] - rows_at_w_[i]);
     if (contractive_) {
@@ -86,11 +87,7 @@ class Masha final : public Base {
 
   void fields(state::FieldVisitor& visit) override {
     base_fields(visit);
-    visit.scalar("step", step_);
-    visit.scalar("step_cap", step_cap_);
-    visit.scalar("falls", falls_);
-    visit.scalar("best_residual", best_residual_);
-    visit.scalar("last_residual", last_residual_);
+    guard_.fields(visit);
     f_.visit(visit, "z", z_);
     f_.visit(visit, "w", w_);
     f_.visit(visit, "operator_at_w", at_w_);
@@ -107,29 +104,6 @@ class Masha final : public Base {
     return compression;
   }
   [[nodiscard]] bool adaptive() const { return rule_.automatic(); }
-
-  void check_codecs(const Compression& compression) const {
-    const auto check = [&](const compress::Descriptor& codec, const std::string& key,
-                           const std::string& text) {
-      if (!contractive_ && codec.needs_error_feedback) {
-        throw ConfigurationError(
-            "{} = {} is biased, and masha1 needs an unbiased codec; use masha2, or one of randk, "
-            "permk, natural, "
-            "qsgd",
-            key, text);
-      }
-    };
-    check(f_.mean().device(), "method.codec", compression.codec);
-    check(f_.mean().server(), "method.server_codec", compression.server_codec);
-  }
-
-  /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages (section 6.1 of the paper's
-  /// analysis).
-  [[nodiscard]] double default_probability() const {
-    const double beta = f_.mean().device().beta;
-    const double d = static_cast<double>(f_.problem().dimension());
-    return std::clamp(std::max(1.0 / beta, 1.0 / d), 0.0, 1.0);
-  }
 
   /// The constant C of E norm(G)^2 <= C^2 norm(zh - w)^2.
   [[nodiscard]] double second_moment(double lipschitz, double lipschitz_rms) const {
@@ -148,26 +122,24 @@ class Masha final : public Base {
                      ((q - 1.0) / agents * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
   }
 
-  void first_step() {
-    if (rule_.kind == StepRule::Kind::number) {
-      step_ = rule_.value;
+  double first_step() {
+    if (rule_.kind == StepRule::Kind::number) return rule_.value;
+    double step = 0.0;
+    const double rms = estimate_lipschitz_rms(f_, z_);
+    const double lipschitz = std::min(rms, estimate_lipschitz(f_, z_, adaptive() ? 8 : 30));
+    f_.release_scratch();
+    if (contractive_) {
+      const double delta = f_.mean().device().delta;
+      const double scale = std::isfinite(delta) ? delta : 1.0 / p_;
+      step = (adaptive() ? 4.0 : 1.0) * std::sqrt(p_) / (scale * rms);
     } else {
-      const double rms = estimate_lipschitz_rms(f_, z_);
-      const double lipschitz = std::min(rms, estimate_lipschitz(f_, z_, adaptive() ? 8 : 30));
-      f_.release_scratch();
-      if (contractive_) {
-        const double delta = f_.mean().device().delta;
-        const double scale = std::isfinite(delta) ? delta : 1.0 / p_;
-        step_ = (adaptive() ? 4.0 : 1.0) * std::sqrt(p_) / (scale * rms);
-      } else {
-        step_ = (adaptive() ? 1.0 : 0.5) * std::sqrt(p_) / second_moment(lipschitz, rms);
-      }
-      notes_.emplace_back(
-          "step",
-          fmt::format("{:.4g}{}, p = {:.4g}, L = {:.4g}, rms of the agents' L = {:.4g}", step_,
-                      adaptive() ? " at the start, adapted at snapshots" : "", p_, lipschitz, rms));
+      step = (adaptive() ? 1.0 : 0.5) * std::sqrt(p_) / second_moment(lipschitz, rms);
     }
-    step_cap_ = 4.0 * step_;
+    notes_.emplace_back(
+        "step",
+        fmt::format("{:.4g}{}, p = {:.4g}, L = {:.4g}, rms of the agents' L = {:.4g}", step,
+                    adaptive() ? " at the start, adapted at snapshots" : "", p_, lipschitz, rms));
+    return step;
   }
 
   /// out = prox((1-p) z + p w - step (F(w) + change)).
@@ -175,13 +147,14 @@ class Masha final : public Base {
     const std::size_t n = out.size();
     const double keep = 1.0 - p_;
     if (change.empty()) {
-      for (std::size_t i = 0; i < n; ++i) out[i] = keep * z_[i] + p_ * w_[i] - step_ * at_w_[i];
+      for (std::size_t i = 0; i < n; ++i)
+        out[i] = keep * z_[i] + p_ * w_[i] - guard_.step * at_w_[i];
     } else {
       for (std::size_t i = 0; i < n; ++i) {
-        out[i] = keep * z_[i] + p_ * w_[i] - step_ * (at_w_[i] + change[i]);
+        out[i] = keep * z_[i] + p_ * w_[i] - guard_.step * (at_w_[i] + change[i]);
       }
     }
-    f_.prox(step_, out);
+    f_.prox(guard_.step, out);
   }
 
   void snapshot() {
@@ -203,50 +176,31 @@ class Masha final : public Base {
   }
 
   void adapt(double residual) {
-    if (!(residual <= 2.0 * best_residual_)) {
+    const double old = guard_.step;
+    const Safeguard::Verdict verdict = guard_.judge(residual);
+    if (verdict == Safeguard::Verdict::back) {
       go_back();
-      return;
-    }
-    falls_ = residual < last_residual_ ? falls_ + 1 : 0;
-    last_residual_ = residual;
-    if (residual < best_residual_) {
-      best_residual_ = residual;
-      best_ = w_;
-    }
-    if (falls_ >= 10) {
-      change_step(std::min(1.2 * step_, step_cap_));
-      falls_ = 0;
+    } else {
+      if (verdict == Safeguard::Verdict::best) best_ = w_;
+      if (guard_.step != old) f_.mean().rescale(guard_.step / old);
     }
   }
 
-  /// The residual doubled: the step was too long. Start again from the best snapshot with half of
-  /// it.
+  /// The step was too long: start again from the best snapshot.
   void go_back() {
     z_ = best_;
     move_snapshot(best_);
     f_.mean().reset();
-    step_ *= 0.5;
-    step_cap_ = std::max(0.8 * step_cap_, step_);
-    falls_ = 0;
     if (measure_.needs_operator()) {
       report_.failed = false;
       assess(w_, at_w_, half_);
     }
   }
 
-  void change_step(double step) {
-    f_.mean().rescale(step / step_);
-    step_ = step;
-  }
-
   bool contractive_;
   StepRule rule_;
   double p_;
-  double step_ = 0.0;
-  double step_cap_ = 0.0;
-  std::int64_t falls_ = 0;
-  double best_residual_ = 0.0;
-  double last_residual_ = 0.0;
+  Safeguard guard_;
   std::vector<double> z_, w_, at_w_, half_, change_, rows_at_w_, rows_, best_;
 };
 

@@ -7,7 +7,8 @@ namespace equipoise::vi {
 const std::vector<MethodSpec>& methods() {
   static const std::vector<MethodSpec> all = {
       extragradient_spec(),        masha1_spec(), masha2_spec(), compressed_extragradient_spec(),
-      accelerated_gradient_spec(),
+      accelerated_gradient_spec(), ogs_spec(),    cogs_spec(),   three_pillars_spec(),
+      optimistic_masha_spec(),
   };
   return all;
 }

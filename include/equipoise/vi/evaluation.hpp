@@ -23,6 +23,9 @@ struct Setting {
   bool fast = false;                 ///< run.reduction = fast
   std::int64_t chunks = 0;           ///< run.chunks, 0 for the default
   std::string measure = "residual";  ///< stop.measure: residual or distance
+  /// stop.tolerance: a method that estimates its residual checks it by an exact mean before it
+  /// reports a value at or below this.
+  double tolerance = 0.0;
 };
 
 /// Codecs of a method's means.
@@ -55,6 +58,10 @@ class Evaluation {
   [[nodiscard]] compress::Mean& mean() { return *mean_; }
   [[nodiscard]] const compress::Mean& mean() const { return *mean_; }
 
+  /// out = F_m(z) of a hosted agent. Communication-free.
+  void agent(std::int64_t agent, std::span<const double> z, std::span<double> out);
+  /// out = F_1(z), the problem's surrogate, with the same bits on every rank. Communication-free.
+  void surrogate(std::span<const double> z, std::span<double> out);
   /// rows = F_m(z) of the hosted agents. Communication-free.
   void agents(std::span<const double> z, std::span<double> rows);
   /// out = sum_m w_m rows_m, uncompressed. **Collective.**
@@ -93,6 +100,8 @@ class Evaluation {
 
  private:
   void check_finite(std::span<const double> rows, std::span<const double> out);
+  /// Keeps the exception in flight, and fills `out` with NaN so that it reaches every rank.
+  void fail(std::int64_t agent, std::span<double> out);
 
   Setting setting_;
   ProblemView problem_;
@@ -107,6 +116,7 @@ class Evaluation {
   std::int64_t failed_agent_ = -1;
   std::int64_t operator_calls_ = 0;
   std::int64_t prox_calls_ = 0;
+  std::int64_t surrogate_calls_ = 0;
 };
 
 }  // namespace equipoise::vi

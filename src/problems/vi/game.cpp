@@ -81,6 +81,10 @@ DenseGame::DenseGame(const GameOptions& options, partition::Range hosted)
     fill(shift);
     mean_coupling_ += own;
     mean_shift_ += shift;
+    if (m == 0) {
+      first_coupling_ = own;
+      first_shift_ = shift;
+    }
     if (hosted_.contains(m)) {
       coupling_.push_back(own);
       shift_.push_back(shift);
@@ -92,10 +96,17 @@ DenseGame::DenseGame(const GameOptions& options, partition::Range hosted)
 
 void DenseGame::apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const {
   const auto local = static_cast<std::size_t>(agent - hosted_.begin);
+  apply_with(coupling_[local], shift_[local], z, out);
+}
+
+void DenseGame::surrogate(std::span<const double> z, std::span<double> out) const {
+  apply_with(first_coupling_, first_shift_, z, out);
+}
+
+void DenseGame::apply_with(const MatrixXd& a, const VectorXd& c, std::span<const double> z,
+                           std::span<double> out) const {
   // Plain loops in a fixed order: the bits must not depend on the alignment of the caller's
   // vectors.
-  const MatrixXd& a = coupling_[local];
-  const VectorXd& c = shift_[local];
   const auto n = static_cast<std::size_t>(half_);
   const auto x = z.first(n);
   const auto y = z.last(n);
@@ -147,7 +158,7 @@ LowRankGame::LowRankGame(const GameOptions& options, partition::Range hosted)
   v0_ = uniform(0, 2, unit);
   v1_ = uniform(0, 3, unit);
   const std::vector<double> common = uniform(0, 4, 0.5 * g);
-  for (std::int64_t m = hosted.begin; m < hosted.end; ++m) {
+  const auto make = [&](std::int64_t m) {
     Agent agent;
     agent.diagonal = uniform(m + 1, 5, 0.5 * g * h);
     for (std::size_t i = 0; i < n; ++i) agent.diagonal[i] += common[i];
@@ -156,13 +167,23 @@ LowRankGame::LowRankGame(const GameOptions& options, partition::Range hosted)
     agent.shift = uniform(m + 1, 8, std::sqrt(3.0));
     const std::vector<double> second = uniform(m + 1, 9, std::sqrt(3.0));
     agent.shift.insert(agent.shift.end(), second.begin(), second.end());
-    agent_.push_back(std::move(agent));
-  }
+    return agent;
+  };
+  for (std::int64_t m = hosted.begin; m < hosted.end; ++m) agent_.push_back(make(m));
+  first_ = make(0);
 }
 
 void LowRankGame::apply(std::int64_t agent, std::span<const double> z,
                         std::span<double> out) const {
-  const Agent& a = agent_[static_cast<std::size_t>(agent - hosted_.begin)];
+  apply_with(agent_[static_cast<std::size_t>(agent - hosted_.begin)], z, out);
+}
+
+void LowRankGame::surrogate(std::span<const double> z, std::span<double> out) const {
+  apply_with(first_, z, out);
+}
+
+void LowRankGame::apply_with(const Agent& a, std::span<const double> z,
+                             std::span<double> out) const {
   const auto n = static_cast<std::size_t>(half_);
   const double* x = z.data();
   const double* y = z.data() + n;

@@ -35,11 +35,14 @@ struct RunOptions {
 
 struct MeasureOptions {
   std::string measure = "residual";
+  double tolerance = 1e-6;
   void describe(state::OptionVisitor& visit) {
     visit.choice("measure", measure, {"residual", "distance"},
                  "what the tolerance is compared with: the natural residual relative to the start, "
                  "or the squared "
                  "relative distance to the known solution");
+    visit.option("tolerance", tolerance, "stop when the measure is at or below this",
+                 state::positive);
   }
 };
 
@@ -71,8 +74,12 @@ VariationalInstance::VariationalInstance(parallel::Comm comm, state::Config& con
   config.read("run", run);
   MeasureOptions measure;
   config.read("stop", measure);
-  setting_ = {comm_, static_cast<std::uint64_t>(run.seed), run.reduction == "fast", run.chunks,
-              measure.measure};
+  setting_ = {comm_,
+              static_cast<std::uint64_t>(run.seed),
+              run.reduction == "fast",
+              run.chunks,
+              measure.measure,
+              measure.tolerance};
 }
 
 std::vector<std::string> VariationalInstance::methods() const {

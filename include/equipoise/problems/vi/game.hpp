@@ -38,18 +38,25 @@ class DenseGame {
   [[nodiscard]] std::int64_t dimension() const { return 2 * half_; }
   [[nodiscard]] std::int64_t agents() const { return agents_; }
   void apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const;
+  /// F_1: agent 0's operator, which every rank holds.
+  void surrogate(std::span<const double> z, std::span<double> out) const;
   /// By LU of the mean operator, d up to 4000.
   bool solution(std::span<double> z) const;
   [[nodiscard]] vi::Facts facts() const;
   [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
 
  private:
+  void apply_with(const Eigen::MatrixXd& coupling, const Eigen::VectorXd& shift,
+                  std::span<const double> z, std::span<double> out) const;
+
   std::int64_t half_;
   std::int64_t agents_;
   double mu_;
   partition::Range hosted_;
   std::vector<Eigen::MatrixXd> coupling_;  ///< A_m of the hosted agents
   std::vector<Eigen::VectorXd> shift_;     ///< c_m of the hosted agents
+  Eigen::MatrixXd first_coupling_;         ///< A_0
+  Eigen::VectorXd first_shift_;
   Eigen::MatrixXd mean_coupling_;
   Eigen::VectorXd mean_shift_;
   double heterogeneity_;
@@ -58,13 +65,16 @@ class DenseGame {
 
 /// The same game with A_m = diag(b + h n_m) + U V' + h p_m q_m', where rank(U V') = 2: d up to 1e7
 /// and beyond, one operator about 20 flops an entry. Drawn from counters, so any rank can make any
-/// agent. Memory: 5 d/2 doubles shared and 4 d/2 + d per hosted agent. No closed-form solution.
+/// agent. Memory: 5 d/2 doubles shared and 4 d/2 + d per hosted agent,
+/// and for agent 0, the surrogate. No closed-form solution.
 class LowRankGame {
  public:
   LowRankGame(const GameOptions& options, partition::Range hosted);
   [[nodiscard]] std::int64_t dimension() const { return 2 * half_; }
   [[nodiscard]] std::int64_t agents() const { return agents_; }
   void apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const;
+  /// F_1: agent 0's operator, which every rank holds.
+  void surrogate(std::span<const double> z, std::span<double> out) const;
   [[nodiscard]] vi::Facts facts() const;
   [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
 
@@ -72,12 +82,14 @@ class LowRankGame {
   struct Agent {
     std::vector<double> diagonal, left, right, shift;
   };
+  void apply_with(const Agent& agent, std::span<const double> z, std::span<double> out) const;
   std::int64_t half_;
   std::int64_t agents_;
   double mu_;
   partition::Range hosted_;
   std::vector<double> u0_, u1_, v0_, v1_;
   std::vector<Agent> agent_;
+  Agent first_;
   double heterogeneity_;
   std::string fingerprint_;
 };

@@ -1,0 +1,239 @@
+#include "safeguard.hpp"
+#include "similarity.hpp"
+
+#include <equipoise/linalg/kernels.hpp>
+#include <equipoise/parallel/random.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+namespace equipoise::vi {
+namespace {
+
+struct OptimisticOptions {
+  std::string step = "auto";
+  double snapshot_probability = 0.0;
+  double inner_tolerance = 1e-3;
+  Compression compression{.codec = "bf16s+permk"};
+  void describe(state::OptionVisitor& visit) {
+    visit.option("step", step, "auto (adapted at snapshots), theory, or a number");
+    visit.option("p", snapshot_probability,
+                 "probability of an uncompressed snapshot; 0 takes the density of the codec",
+                 {0.0, 1.0});
+    visit.option("codec", compression.codec, "codec from agents to owners, unbiased");
+    visit.option("server_codec", compression.server_codec, "codec from owners to all, unbiased");
+    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+  }
+  void describe_inner(state::OptionVisitor& visit) {
+    visit.option("inner_tolerance", inner_tolerance,
+                 "what the residual of a local subproblem must fall to", state::probability);
+  }
+};
+
+/// One iteration with two memories, z_ = the z before and w = the last snapshot (G_m = F_m - F_1):
+///
+///     w  = z with probability p; then G(w) is exact
+///     D  = G(w) + compressed mean of [G_m(z) - G_m(w)] + a [G_m(z) - G_m(z_)]
+///     z+ = prox_{s h}(z + p (w - z) - s D - s F_1(z+))
+///
+/// With the surrogate F_1 this is COGS: the skeleton of SVOGS (Lin et al. 2024) with its sampled
+/// bracket replaced by a compressed one, a = 1; there is no published proof. With F_1 = 0 it is
+/// Optimistic MASHA (Beznosikov and Gasnikov 2022), a = 1 - p. Automatic steps are adapted at
+/// snapshots. Vectors on each rank: z, w, G(w), D, x, F_1, the best w, and four per hosted agent.
+class OptimisticSliding final : public Base {
+ public:
+  OptimisticSliding(const Setting& setting, const ProblemView& problem,
+                    const OptimisticOptions& options, bool similar)
+      : Base(setting, problem, options.compression),
+        similar_(similar),
+        rule_(StepRule::parse(options.step)),
+        p_(options.snapshot_probability),
+        inner_tolerance_(options.inner_tolerance),
+        z_(start()),
+        w_(z_),
+        at_w_(vector()),
+        x_(vector()),
+        mean_(vector()),
+        first_(vector()),
+        rows_(f_.rows_size()),
+        rows_at_w_(f_.rows_size()),
+        rows_before_(f_.rows_size()),
+        send_(f_.rows_size()) {
+    require_unbiased(f_, similar_ ? "cogs" : "optimistic-masha", options.compression);
+    if (p_ == 0.0) p_ = usual_snapshot_probability(f_);
+    const double step = first_step();
+    differences();
+    rows_before_ = rows_;
+    snapshot();
+    guard_.tolerated = 5.0;  // the residual at snapshots of these methods is far from monotone
+    guard_.begin(step, residual_at_w());
+    if (adaptive()) best_ = w_;
+  }
+
+  void step() override {
+    report_.fresh = false;
+    differences();
+    const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);
+    if (iteration_ > 0 && coin.uniform(0) < p_) {
+      snapshot();
+      if (adaptive()) adapt();
+    }
+    const double extrapolation = similar_ ? 1.0 : 1.0 - p_;
+    const std::size_t n = send_.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      send_[i] = rows_[i] - rows_at_w_[i] + extrapolation * (rows_[i] - rows_before_[i]);
+    }
+    rows_before_.swap(rows_);
+    f_.compressed(iteration_, send_, mean_);
+    advance();
+    ++iteration_;
+    if (!measure_.needs_operator()) {
+      assess(z_, at_w_, x_);
+      report_.fresh = false;  // a noisy figure: progress is judged at snapshots
+    }
+  }
+
+  void fields(state::FieldVisitor& visit) override {
+    base_fields(visit);
+    guard_.fields(visit);
+    f_.visit(visit, "z", z_);
+    f_.visit(visit, "w", w_);
+    f_.visit(visit, "operator_at_w", at_w_);
+    f_.visit_rows(visit, "agents_at_w", rows_at_w_);
+    f_.visit_rows(visit, "agents_before", rows_before_);
+    if (adaptive()) f_.visit(visit, "best", best_);
+  }
+  void solution(state::FieldVisitor& visit) override {
+    f_.visit(visit, "z", measure_.needs_operator() ? w_ : z_);
+  }
+
+ private:
+  [[nodiscard]] bool adaptive() const { return rule_.automatic(); }
+
+  double first_step() {
+    Similarity delta;
+    if (f_.problem().has_surrogate()) delta = estimate_similarity(f_, z_);
+    if (similar_) resolvent_.emplace(f_, delta.surrogate);
+    if (rule_.kind == StepRule::Kind::number) return rule_.value;
+    double step = 0.0;
+    if (similar_) {
+      const double floor = std::max(delta.max, 1e-3 * delta.surrogate);
+      const double q = f_.mean().device().q;
+      step = (!adaptive() ? 1.0 / 32.0 : q < 2.0 ? 0.5 : 0.25) / floor;
+    } else {
+      const double rms = estimate_lipschitz_rms(f_, z_);
+      const double lipschitz = std::min(rms, estimate_lipschitz(f_, z_, 8));
+      const double unlike = delta.rms > 0.0 ? delta.rms : rms;
+      step = (adaptive() ? 0.5 : 0.25) * std::min(std::sqrt(p_) / unlike, 1.0 / lipschitz);
+    }
+    notes_.emplace_back(
+        "step", fmt::format("{:.4g}, p = {:.4g}, largest delta = {:.4g}, rms = {:.4g}", step, p_,
+                            delta.max, delta.rms));
+    return step;
+  }
+
+  /// rows = G_m(z), first = F_1(z).
+  void differences() {
+    f_.agents(z_, rows_);
+    if (!similar_) return;
+    f_.surrogate(z_, first_);
+    subtract_from_rows(first_, rows_);
+  }
+
+  /// w := z.
+  void snapshot() {
+    w_ = z_;
+    rows_at_w_ = rows_;
+    f_.average(rows_at_w_, at_w_);
+    linalg::add_scaled(at_w_, 1.0, first_, mean_);
+    if (measure_.needs_operator()) assess(w_, mean_, x_);
+    report_.fresh = true;
+  }
+
+  [[nodiscard]] double residual_at_w() {
+    return measure_.needs_operator() ? report_.residual : f_.natural_residual(w_, mean_, x_);
+  }
+
+  void adapt() {
+    const Safeguard::Verdict verdict = guard_.judge(residual_at_w());
+    if (verdict == Safeguard::Verdict::best) best_ = w_;
+    if (verdict != Safeguard::Verdict::back) return;
+    z_ = best_;
+    report_.failed = false;
+    differences();
+    rows_before_ = rows_;
+    snapshot();
+  }
+
+  /// z := prox_{s h}(x - s F_1(z)) with x = z + p (w - z) - s (G(w) + mean).
+  void advance() {
+    const std::size_t n = z_.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      x_[i] = z_[i] + p_ * (w_[i] - z_[i]) - guard_.step * (at_w_[i] + mean_[i]);
+    }
+    if (similar_) {
+      resolvent_->solve(guard_.step, x_, inner_tolerance_, z_);
+    } else {
+      z_.swap(x_);
+      f_.prox(guard_.step, z_);
+    }
+  }
+
+  bool similar_;
+  StepRule rule_;
+  double p_;
+  double inner_tolerance_;
+  Safeguard guard_;
+  std::vector<double> z_, w_, at_w_, x_, mean_, first_;
+  std::vector<double> rows_, rows_at_w_, rows_before_, send_, best_;
+  std::optional<Resolvent> resolvent_;
+};
+
+std::string refuse_partitioned(const ProblemView& problem) {
+  return problem.partitioned()
+             ? std::string(
+                   "optimistic-masha compresses a mean over agents, but this problem's "
+                   "vector is partitioned over ranks; use extragradient")
+             : std::string();
+}
+
+MethodSpec spec(bool similar, const std::string& name, const std::string& help) {
+  return {name, help,
+          [similar](state::OptionVisitor& visit) {
+            OptimisticOptions options;
+            options.describe(visit);
+            if (similar) options.describe_inner(visit);
+          },
+          [similar, name](const ProblemView& problem) {
+            return similar ? refuse_without_surrogate(problem, name) : refuse_partitioned(problem);
+          },
+          [similar](const Setting& setting, const ProblemView& problem, state::Config& config) {
+            OptimisticOptions options;
+            config.read("method", options);
+            if (similar) {
+              struct Inner {
+                OptimisticOptions& all;
+                void describe(state::OptionVisitor& visit) { all.describe_inner(visit); }
+              } inner{options};
+              config.read("method", inner);
+            }
+            return std::make_unique<OptimisticSliding>(setting, problem, options, similar);
+          }};
+}
+
+}  // namespace
+
+MethodSpec cogs_spec() {
+  return spec(true, "cogs",
+              "experimental: sliding with a replicated data sample and compressed differences to a "
+              "snapshot (default bf16s+permk)");
+}
+MethodSpec optimistic_masha_spec() {
+  return spec(
+      false, "optimistic-masha",
+      "compressed optimistic differences to a snapshot (default bf16s+permk), one operator an "
+      "iteration");
+}
+
+}  // namespace equipoise::vi

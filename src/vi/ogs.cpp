@@ -1,0 +1,292 @@
+#include "safeguard.hpp"
+#include "similarity.hpp"
+
+#include <equipoise/linalg/kernels.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace equipoise::vi {
+namespace {
+
+struct SlidingOptions {
+  std::string step = "auto";
+  std::int64_t memory = -1;
+  double inner_tolerance = 1e-3;
+  Compression compression{.codec = "bf16", .server_codec = "bf16"};
+  void describe(state::OptionVisitor& visit) {
+    visit.option("step", step,
+                 "auto (8/delta, halved where it fails), theory (1/(32 delta) without "
+                 "extrapolation), or a number");
+    visit.option(
+        "memory", memory,
+        "differences kept for extrapolation; 0 for none, -1 for 50 (20 for d > 1e5, 5 for d > 1e6)",
+        {-1.0, 50.0});
+    visit.option("inner_tolerance", inner_tolerance,
+                 "what the residual of a local subproblem must fall to", state::probability);
+    visit.option("codec", compression.codec,
+                 "codec of the changes that agents send to owners, with error feedback");
+    visit.option("server_codec", compression.server_codec,
+                 "codec of the changes that owners send to all, with error feedback");
+    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+  }
+};
+
+/// Optimistic gradient sliding (Lin et al., SVOGS, 2024, with all agents and p = 1), extrapolated,
+/// with the changes of the operator compressed. One mean an iteration, G = F - F_1:
+///
+///     z  = prox_{eta h}(x - eta F_1(z))              on every rank, without communication
+///     g += mean of C(G_m(z) - G_m(previous z) + e_m)  both ways, with error feedback: g is G(z) up
+///                                                    to what the codecs still hold back
+///     x+ = z - eta (2 g - previous g)                or, extrapolated: Anderson's proposal for the
+///                                                    fixed point of S(x) = z(x) - eta G(z(x))
+///
+/// S has the solution as its only fixed point; its residual r = S(x) - x costs no message and
+/// judges every proposal. Beyond twice the best it is taken back, and the step is halved; below
+/// 0.5/delta, where the plain iteration converges by itself, plain steps follow instead, twice as
+/// many each time. So the extrapolation can only help: either it lowers the best residual again and
+/// again, or the plain iteration does. With identity codecs and memory 0 this is OGS.
+class Sliding final : public Base {
+ public:
+  Sliding(const Setting& setting, const ProblemView& problem, const SlidingOptions& options)
+      : Base(setting, problem, with_feedback(options.compression)),
+        rule_(StepRule::parse(options.step)),
+        inner_tolerance_(options.inner_tolerance),
+        compressed_(options.compression.codec != "identity" ||
+                    options.compression.server_codec != "identity"),
+        z_(start()),
+        x_(vector()),
+        g_(vector()),
+        previous_g_(vector()),
+        image_(vector()),
+        residual_(vector()),
+        rows_(f_.rows_size()),
+        known_rows_(compressed_ ? f_.rows_size() : 0),
+        similarity_(estimate_similarity(f_, z_)),
+        resolvent_(f_, similarity_.surrogate),
+        anderson_(f_.size(), memory(options)) {
+    first_step();
+    differences(rows_);
+    f_.average(rows_, g_);
+    known_rows_.assign(rows_.begin(), compressed_ ? rows_.end() : rows_.begin());
+    if (compressed_) tracked_ = g_;
+    previous_g_ = g_;
+    for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = z_[i] + step_ * image_[i];
+    measure();
+    evaluate();
+    best_residual_ = size_;
+    keep();
+  }
+
+  void step() override {
+    propose();
+    resolvent_.solve(step_, x_, inner_tolerance_, z_);
+    ++iteration_;
+    previous_g_ = g_;
+    exchange();
+    measure();
+    evaluate();
+    judge();
+  }
+
+  void fields(state::FieldVisitor& visit) override {
+    base_fields(visit);
+    visit.scalar("step", step_);
+    visit.scalar("plain_step", plain_step_);
+    visit.scalar("plain", plain_);
+    visit.scalar("plain_next", plain_next_);
+    visit.scalar("since_best", since_best_);
+    visit.scalar("best_residual", best_residual_);
+    visit.scalar("size", size_);
+    f_.visit(visit, "z", z_);
+    f_.visit(visit, "x", x_);
+    f_.visit(visit, "g", g_);
+    f_.visit(visit, "previous_g", previous_g_);
+    f_.visit(visit, "residual", residual_);
+    f_.visit(visit, "best_z", best_z_);
+    f_.visit(visit, "best_x", best_x_);
+    f_.visit(visit, "best_g", best_g_);
+    if (compressed_) {
+      f_.visit(visit, "tracked", tracked_);
+      f_.visit_rows(visit, "known_rows", known_rows_);
+    }
+    if (anderson_.memory() > 0) anderson_.fields(visit, "anderson");
+  }
+  void solution(state::FieldVisitor& visit) override { f_.visit(visit, "z", z_); }
+
+ private:
+  static Compression with_feedback(Compression compression) {
+    compression.error_feedback = true;
+    return compression;
+  }
+
+  /// As many differences as stay small beside the data.
+  [[nodiscard]] std::int64_t memory(const SlidingOptions& options) const {
+    if (rule_.kind == StepRule::Kind::theory) return 0;
+    if (options.memory >= 0) return options.memory;
+    return f_.size() > 1'000'000 ? 5 : (f_.size() > 100'000 ? 20 : 50);
+  }
+  [[nodiscard]] bool extrapolates() const { return anderson_.memory() > 0; }
+
+  void first_step() {
+    if (rule_.kind == StepRule::Kind::number) {
+      step_ = rule_.value;
+      return;
+    }
+    // Agents that are nearly alike would allow steps whose subproblems are hopeless.
+    const double delta = std::max(similarity_.max, 0.02 * similarity_.surrogate);
+    const double factor = !rule_.automatic() ? 1.0 / 32.0 : extrapolates() ? 8.0 : 0.5;
+    step_ = factor / (delta > 0.0 ? delta : 1.0);
+    plain_step_ = 0.5 / (delta > 0.0 ? delta : 1.0);
+    notes_.emplace_back(
+        "step", fmt::format("{:.4g}, largest delta = {:.4g}, L of the surrogate = {:.4g}", step_,
+                            similarity_.max, similarity_.surrogate));
+  }
+
+  /// rows = G_m(z) = F_m(z) - F_1(z); image_ = F_1(z).
+  void differences(std::vector<double>& rows) {
+    f_.agents(z_, rows);
+    f_.surrogate(z_, image_);
+    subtract_from_rows(image_, rows);
+  }
+
+  /// g := G(z), exactly or up to the codecs' error.
+  void exchange() {
+    differences(rows_);
+    if (!compressed_) {
+      f_.average(rows_, g_);
+      return;
+    }
+    // What is sent is the change since the rows that were sent last; the error feedback adds what
+    // is still missing, so the sum of all messages is G_m(z) - e_m.
+    known_rows_.swap(rows_);
+    for (std::size_t i = 0; i < rows_.size(); ++i) rows_[i] = known_rows_[i] - rows_[i];
+    f_.compressed(iteration_, rows_, residual_);
+    linalg::add_scaled(tracked_, 1.0, residual_, tracked_);
+    g_ = tracked_;
+  }
+
+  /// The measure at z, where image_ = F_1(z).
+  void measure() {
+    estimate();
+    if (!compressed_ || !measure_.needs_operator()) return;
+    const double wanted = f_.setting().tolerance;
+    if (report_.residual > wanted || report_.failed) return;
+    // An estimate ends no run: send what the codecs hold back.
+    f_.average(known_rows_, g_);
+    tracked_ = g_;
+    f_.mean().reset();
+    f_.surrogate(z_, image_);
+    estimate();
+  }
+
+  void estimate() {
+    linalg::add_scaled(image_, 1.0, g_, image_);
+    assess(z_, image_, residual_);
+  }
+
+  /// image = S(x), residual = S(x) - x, size = norm(residual) / eta.
+  void evaluate() {
+    linalg::add_scaled(z_, -step_, g_, image_);
+    linalg::add_scaled(image_, -1.0, x_, residual_);
+    size_ = f_.norm(residual_) / step_;
+  }
+
+  /// x := the next point to try.
+  void propose() {
+    std::copy(x_.begin(), x_.end(), image_.begin());
+    if (plain_ > 0 || !extrapolates()) {
+      const std::size_t n = x_.size();
+      for (std::size_t i = 0; i < n; ++i) {
+        x_[i] = z_[i] - step_ * (2.0 * g_[i] - previous_g_[i]);
+      }
+    } else {
+      anderson_.propose(image_, residual_, x_);
+    }
+  }
+
+  void keep() {
+    best_x_ = x_;
+    best_z_ = z_;
+    best_g_ = g_;
+    since_best_ = 0;
+  }
+
+  void judge() {
+    if (size_ < best_residual_) {
+      best_residual_ = size_;
+      keep();
+    } else {
+      ++since_best_;
+    }
+    const bool extrapolated = plain_ == 0 && extrapolates();
+    if (plain_ > 0) --plain_;
+    const double tolerated = extrapolated ? 2.0 : 10.0;
+    if (size_ <= tolerated * best_residual_ &&
+        (!extrapolated || since_best_ <= 4 * anderson_.memory())) {
+      return;
+    }
+    if (extrapolated && (step_ <= plain_step_ || !rule_.automatic())) {
+      plain_ = plain_next_;
+      plain_next_ = std::min<std::int64_t>(2 * plain_next_, 1000);
+    } else if (rule_.automatic()) {
+      shorten();
+    } else {
+      return;
+    }
+    go_back();
+  }
+
+  void shorten() {
+    // x = z + eta (F_1(z) + an element of the normal cone), so x - z scales with eta.
+    for (std::size_t i = 0; i < x_.size(); ++i) {
+      best_x_[i] = best_z_[i] + 0.5 * (best_x_[i] - best_z_[i]);
+    }
+    step_ *= 0.5;
+  }
+
+  void go_back() {
+    x_ = best_x_;
+    z_ = best_z_;
+    g_ = previous_g_ = best_g_;
+    anderson_.clear();
+    since_best_ = 0;
+    report_.failed = false;
+    f_.surrogate(z_, image_);
+    estimate();
+    evaluate();
+  }
+
+  StepRule rule_;
+  double inner_tolerance_;
+  bool compressed_;
+  double step_ = 0.0;
+  double plain_step_ = 0.0;  ///< the plain iteration converges up to this one
+  double size_ = 0.0;
+  double best_residual_ = 0.0;
+  std::int64_t plain_ = 0;
+  std::int64_t plain_next_ = 5;
+  std::int64_t since_best_ = 0;
+  std::vector<double> z_, x_, g_, previous_g_, image_, residual_, rows_, known_rows_, tracked_;
+  std::vector<double> best_x_, best_z_, best_g_;
+  Similarity similarity_;
+  Resolvent resolvent_;
+  Anderson anderson_;
+};
+
+}  // namespace
+
+MethodSpec ogs_spec() {
+  return {"ogs",
+          "optimistic gradient sliding, extrapolated: subproblems with a data sample that every "
+          "rank holds, compressed changes both ways",
+          [](state::OptionVisitor& visit) { SlidingOptions{}.describe(visit); },
+          [](const ProblemView& problem) { return refuse_without_surrogate(problem, "ogs"); },
+          [](const Setting& setting, const ProblemView& problem, state::Config& config) {
+            SlidingOptions options;
+            config.read("method", options);
+            return std::make_unique<Sliding>(setting, problem, options);
+          }};
+}
+
+}  // namespace equipoise::vi

@@ -1,0 +1,139 @@
+#include "similarity.hpp"
+
+#include <equipoise/linalg/kernels.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace equipoise::vi {
+
+Similarity estimate_similarity(Evaluation& f, std::span<const double> z) {
+  Similarity s;
+  std::vector<double> first(z.size());
+  s.surrogate = power_iteration(
+      f, z, 10, [&](std::span<const double> at, std::span<double> out) { f.surrogate(at, out); });
+  const Constants known = f.problem().constants();
+  if (known.similarity_max > 0.0 && known.similarity_rms > 0.0) {
+    s.max = known.similarity_max;
+    s.rms = known.similarity_rms;
+    return s;
+  }
+  std::vector<double> by_agent(static_cast<std::size_t>(f.hosted().size()));
+  for (std::size_t a = 0; a < by_agent.size(); ++a) {
+    const std::int64_t agent = f.hosted().begin + static_cast<std::int64_t>(a);
+    by_agent[a] = power_iteration(f, z, 10, [&](std::span<const double> at, std::span<double> out) {
+      f.agent(agent, at, out);
+      f.surrogate(at, first);
+      linalg::add_scaled(out, -1.0, first, out);
+    });
+  }
+  const std::vector<double> all = f.gather(by_agent);
+  double sum = 0.0;
+  for (std::size_t m = 0; m < all.size(); ++m) {
+    s.max = std::max(s.max, all[m]);
+    sum += f.problem().weight(static_cast<std::int64_t>(m)) * all[m] * all[m];
+  }
+  s.rms = std::sqrt(sum);
+  return s;
+}
+
+void subtract_from_rows(std::span<const double> first, std::span<double> rows) {
+  for (std::size_t begin = 0; begin < rows.size(); begin += first.size()) {
+    const auto row = rows.subspan(begin, first.size());
+    linalg::add_scaled(row, -1.0, first, row);
+  }
+}
+
+std::string refuse_without_surrogate(const ProblemView& problem, const std::string& method) {
+  if (problem.partitioned()) {
+    return method +
+           " exchanges a mean over agents, but this problem's vector is partitioned over ranks; "
+           "use "
+           "extragradient";
+  }
+  if (!problem.has_surrogate()) {
+    return method +
+           " solves subproblems with a sample of the data that every rank holds, and this problem "
+           "offers no surrogate(z, out); use masha1 or optimistic-masha";
+  }
+  return "";
+}
+
+Resolvent::Resolvent(Evaluation& f, double lipschitz)
+    : f_(f),
+      lipschitz_(lipschitz),
+      anderson_(f.size(), f.size() > 1'000'000 ? 5 : 10),
+      value_(f.size()),
+      image_(f.size()),
+      residual_(f.size()),
+      best_(f.size()),
+      other_(f.size()) {}
+
+void Resolvent::inner(std::span<const double> z, std::span<double> out) {
+  f_.surrogate(z, out);
+  for (std::size_t i = 0; i < out.size(); ++i) out[i] = z[i] - x_[i] + eta_ * out[i];
+}
+
+/// image = prox(z - tau H(z)), residual = image - z; returns norm(residual) / tau.
+double Resolvent::forward_backward(std::span<const double> z) {
+  inner(z, value_);
+  linalg::add_scaled(z, -tau_, value_, image_);
+  f_.prox(tau_ * eta_, image_);
+  linalg::add_scaled(image_, -1.0, z, residual_);
+  return std::sqrt(linalg::dot(residual_, residual_)) / tau_;
+}
+
+/// z := prox(z - tau H(image)), with a tau that the difference of H between z and its image allows.
+void Resolvent::extragradient(std::span<double> z) {
+  for (int attempt = 0; attempt < 60; ++attempt) {
+    inner(image_, other_);
+    const double moved = std::sqrt(linalg::dot(residual_, residual_));
+    const double changed = std::sqrt(linalg::squared_distance(other_, value_));
+    if (!(tau_ * changed > 0.9 * moved)) break;
+    tau_ *= 0.5;
+    forward_backward(z);
+  }
+  linalg::add_scaled(z, -tau_, other_, z);
+  f_.prox(tau_ * eta_, z);
+}
+
+void Resolvent::solve(double eta, std::span<const double> x, double tolerance,
+                      std::span<double> z) {
+  eta_ = eta;
+  x_ = x;
+  tau_ = 0.9 / (1.0 + eta * lipschitz_);
+  anderson_.clear();
+  double wanted = 0.0;
+  double best = std::numeric_limits<double>::infinity();
+  int plain = 0;  // extragradient steps to take before the next extrapolation
+  int plain_next = 10;
+  for (int round = 0; round < 1000; ++round) {
+    const double size = forward_backward(z);
+    if (round == 0) wanted = tolerance * size;
+    if (size <= wanted || std::isnan(size)) {
+      std::copy(image_.begin(), image_.end(), z.begin());
+      return;
+    }
+    if (size < best) {
+      best = size;
+      std::copy(z.begin(), z.end(), best_.begin());
+    } else if (plain == 0 && size > 2.0 * best) {
+      std::copy(best_.begin(), best_.end(), z.begin());
+      forward_backward(z);
+      anderson_.clear();
+      plain = plain_next;
+      plain_next *= 2;
+    }
+    if (plain > 0) {
+      --plain;
+      extragradient(z);
+    } else {
+      anderson_.propose(z, residual_, z);
+      f_.prox(0.0, z);
+    }
+  }
+  std::copy(best_.begin(), best_.end(), z.begin());
+}
+
+}  // namespace equipoise::vi
