@@ -2,10 +2,12 @@
 
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/problems/registry.hpp>
+#include <equipoise/solve/checked.hpp>
 #include <equipoise/solve/progress.hpp>
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -268,13 +270,18 @@ int check_command(const parallel::Comm& comm, const std::vector<std::string>& wo
   c.config.read("run", save);
   const auto method = c.instance->make_method(c.method, c.config);
   c.config.reject_unused();
+  auto* const checked = dynamic_cast<solve::Checked*>(c.instance.get());
+  const solve::Facts findings = checked ? checked->check() : solve::Facts{};
+  const bool holds = std::none_of(findings.begin(), findings.end(),
+                                  [](const auto& f) { return f.second.starts_with("FAILED"); });
   if (comm.rank() == 0) {
     print_header(comm, c);
+    for (const auto& [property, finding] : findings) fmt::print("{:<50} {}\n", property, finding);
     for (const auto& [key, value] : method->notes()) fmt::print("{}: {}\n", key, value);
     fmt::print("input: {}\nmethods that fit: {}\n\n# the complete configuration\n{}",
                c.instance->fingerprint(), fmt::join(c.instance->methods(), ", "), c.config.toml());
   }
-  return 0;
+  return static_cast<int>(holds ? Exit::ok : Exit::input);
 }
 
 }  // namespace equipoise::drivers

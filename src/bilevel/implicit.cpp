@@ -129,15 +129,15 @@ void Implicit::store(std::int64_t block, const Bounds& b) {
   std::copy(values, values + width, constants_.data() + (block - blocks_->owned().begin) * width);
 }
 
-Bounds Implicit::complete(std::int64_t block, In x, In y, In q) {
+Bounds Implicit::complete(std::int64_t block, In x, In y) {
   Bounds bounds = oracle_->view().bounds(block, x, y);
   bounds.certified = bounds.certified && bounds.strong_convexity > 0.0;
-  if (!bounds.certified) estimate(block, x, y, q, bounds);
+  if (!bounds.certified) estimate(block, x, y, bounds);
   store(block, bounds);
   return bounds;
 }
 
-void Implicit::estimate(std::int64_t block, In x, In y, In q, Bounds& bounds) {
+void Implicit::estimate(std::int64_t block, In x, In y, Bounds& bounds) {
   const bool curvature = bounds.strong_convexity == 0.0 || bounds.smoothness == 0.0;
   if (curvature) {
     const Spectrum spectrum = estimate_spectrum({*oracle_, block, {}, x, y}, 40);
@@ -152,8 +152,11 @@ void Implicit::estimate(std::int64_t block, In x, In y, In q, Bounds& bounds) {
       bounds.strong_convexity = std::max(spectrum.smallest, floor);
     if (bounds.smoothness == 0.0) bounds.smoothness = spectrum.largest;
   }
-  if (oracle_->view().has("bounds"))
-    return;  // an oracle that states bounds states all but the spectrum
+}
+
+/// Constants of an oracle that states none, by differences around (x, y) along a drawn direction
+/// and along q.
+void Implicit::estimate_coupling(std::int64_t block, In x, In y, In q, Bounds& bounds) {
   const std::size_t n = y.size();
   const double h = 1e-4 * (1.0 + norm(y));
   Vector moved = direction(n, block, h), a(n), b(n), j(x.size()), j_moved(x.size());
@@ -187,7 +190,7 @@ double Implicit::improve(std::int64_t block, In x, Out y, double eps, const Boun
 }
 
 Hypergradient Implicit::gradient(In x, Vector& y, Vector& q, double eps, double delta, Out p,
-                                 bool renew) {
+                                 bool renew, std::int64_t coded) {
   Terms terms;
   exchange_->clear();
   parallel::agree(blocks_->comm(), [&] {
@@ -204,11 +207,15 @@ Hypergradient Implicit::gradient(In x, Vector& y, Vector& q, double eps, double 
             constants_[static_cast<std::size_t>((i - blocks_->owned().begin) * width)];
         solve_lower(*oracle_, i, x, yi, eps * std::max(mu, 1e-3), options_.newton_limit, newton_);
       }
-      const Bounds bounds = renew ? complete(i, x, yi, qi) : stored(i, x, yi);
+      Bounds bounds = renew ? complete(i, x, yi) : stored(i, x, yi);
       const double error = improve(i, x, yi, eps, bounds, terms);
       oracle_->grad_y_f(i, {}, x, yi, b);
       const auto linear = solve_linear(solver_, {*oracle_, i, {}, x, yi}, b, qi, delta,
                                        options_.linear_limit, bounds.smoothness);
+      if (renew && !oracle_->view().has("bounds")) {
+        estimate_coupling(i, x, yi, qi, bounds);
+        store(i, bounds);
+      }
       terms.reached = terms.reached && linear.converged;
       terms.linear = std::max(terms.linear, linear.residual);
       oracle_->grad_x_f(i, {}, x, yi, upper);
@@ -231,7 +238,11 @@ Hypergradient Implicit::gradient(In x, Vector& y, Vector& q, double eps, double 
       terms.sums[Terms::high].add(f + spread);
     }
   });
-  exchange_->dense(p);
+  if (coded >= 0) {
+    exchange_->mean(coded, p);
+  } else {
+    exchange_->dense(p);
+  }
   Hypergradient result = join(terms);
   result.norm = norm(p);
   return result;

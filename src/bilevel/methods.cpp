@@ -1,4 +1,5 @@
 #include <equipoise/bilevel/alternating.hpp>
+#include <equipoise/bilevel/descent.hpp>
 #include <equipoise/bilevel/driver.hpp>
 #include <equipoise/bilevel/lvhba.hpp>
 #include <equipoise/bilevel/maid.hpp>
@@ -96,6 +97,10 @@ const std::vector<Known>& all() {
       known<Maid>("maid",
                   "adaptively inexact hypergradient descent with certain decrease (deterministic)",
                   {"hvp_yy_g", "jvp_xy_g", "f"}, MaidOptions{}),
+      known<ImplicitDescent>(
+          "implicit",
+          "hypergradient descent with accurate lower solves and a fixed step; takes codecs",
+          {"hvp_yy_g", "jvp_xy_g"}, DescentOptions{}),
       preset("soba", "stochastic gradients in three streams, decaying steps", soba("sgd")),
       preset("ma-soba", "SOBA with a moving average of the hypergradient", soba("average")),
       preset("saba", "SAGA in three streams, constant steps", streams("saga", "saga", "saga")),

@@ -65,9 +65,9 @@ class Implicit {
 
   /// Improves y to |grad_y g| <= eps mu and q to |Hyy q - grad_y f| <= delta (both warm starts),
   /// and sets p. `renew` computes missing constants afresh; else those of the last call serve.
-  /// **Collective.**
+  /// With `coded` >= 0 the mean passes the exchange's codec, as that iteration. **Collective.**
   Hypergradient gradient(In x, std::vector<double>& y, std::vector<double>& q, double eps,
-                         double delta, Out p, bool renew = true);
+                         double delta, Out p, bool renew = true, std::int64_t coded = -1);
   /// Improves y as above and brackets F, with the constants of the last `gradient`. **Collective.**
   Hypergradient value(In x, std::vector<double>& y, double eps);
 
@@ -78,8 +78,9 @@ class Implicit {
 
  private:
   struct Terms;
-  [[nodiscard]] Bounds complete(std::int64_t block, In x, In y, In q);
-  void estimate(std::int64_t block, In x, In y, In q, Bounds& bounds);
+  [[nodiscard]] Bounds complete(std::int64_t block, In x, In y);
+  void estimate(std::int64_t block, In x, In y, Bounds& bounds);
+  void estimate_coupling(std::int64_t block, In x, In y, In q, Bounds& bounds);
   [[nodiscard]] Bounds stored(std::int64_t block, In x, In y) const;
   void store(std::int64_t block, const Bounds& bounds);
   double improve(std::int64_t block, In x, Out y, double eps, const Bounds& bounds, Terms& terms);

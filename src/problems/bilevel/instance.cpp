@@ -1,8 +1,11 @@
+#include <equipoise/bilevel/check.hpp>
 #include <equipoise/bilevel/vectors.hpp>
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/random.hpp>
 #include <equipoise/problems/bilevel/instance.hpp>
 #include <equipoise/state/field_map.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -75,6 +78,39 @@ std::unique_ptr<solve::Method> BilevelInstance::make_method(const std::string& n
 
 std::unique_ptr<state::Stateful> BilevelInstance::solution_storage() {
   return std::make_unique<BilevelSolution>(blocks_, oracle_.dim_outer());
+}
+
+solve::Facts BilevelInstance::check() {
+  std::vector<bilevel::Check> checks;
+  std::vector<double> x(static_cast<std::size_t>(oracle_.dim_outer()));
+  oracle_.start(x);
+  const auto owned = blocks_.owned();
+  const std::int64_t block = owned.size() > 0 ? owned.begin : 0;
+  parallel::agree(comm_, [&] {
+    if (owned.size() == 0) return;
+    std::vector<double> y(static_cast<std::size_t>(oracle_.dim_inner(block)));
+    oracle_.start_inner(block, y);
+    const parallel::Draw draw(setup_.seed, parallel::Purpose::probe, 4, block);
+    for (std::size_t k = 0; k < y.size(); ++k) y[k] += 0.1 * draw.normal(k);
+    checks = bilevel::check_oracle(oracle_, block, x, y, setup_.seed + 1);
+  });
+  solve::Facts facts;
+  std::int64_t count = comm_.max(std::ssize(checks));
+  std::vector<double> errors(static_cast<std::size_t>(count), -1.0);
+  for (std::size_t k = 0; k < checks.size(); ++k) errors[k] = checks[k].error;
+  comm_.max(std::span(errors));
+  // Rank 0 owns the first block, so it knows every name.
+  for (std::size_t k = 0; k < checks.size(); ++k) {
+    const bool passed = errors[k] <= checks[k].tolerance;
+    facts.emplace_back(checks[k].name,
+                       fmt::format("{} {:.1e} (at most {:.1e})",
+                                   passed ? "holds:" : "FAILED:", errors[k], checks[k].tolerance));
+  }
+  const bool failed = std::any_of(facts.begin(), facts.end(), [](const auto& fact) {
+    return fact.second.starts_with("FAILED");
+  });
+  if (comm_.any(failed) && facts.empty()) facts.emplace_back("oracle", "FAILED on another rank");
+  return facts;
 }
 
 solve::Certificate BilevelInstance::certify(state::Stateful& solution) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/bilevel/method.hpp>
+#include <equipoise/solve/checked.hpp>
 #include <equipoise/solve/instance.hpp>
 
 #include <cstdint>
@@ -33,7 +34,7 @@ class BilevelSolution final : public state::Stateful {
 };
 
 /// A bilevel oracle as the command sees it. `keep` owns the oracle behind the view.
-class BilevelInstance final : public solve::Instance {
+class BilevelInstance final : public solve::Instance, public solve::Checked {
  public:
   BilevelInstance(parallel::Comm comm, bilevel::OracleView oracle, std::shared_ptr<const void> keep,
                   const BilevelRun& run);
@@ -43,6 +44,8 @@ class BilevelInstance final : public solve::Instance {
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override;
   std::unique_ptr<state::Stateful> solution_storage() override;
+  /// `bilevel::check_oracle` on the first block of every rank, near the start. **Collective.**
+  solve::Facts check() override;
   /// Solves every lower problem anew (Newton, from the oracle's start) and every linear system by
   /// MINRES, and reports F, the hypergradient's norm with its a-posteriori bound, residuals, and
   /// the distance to the optimum where it is known. Oracles without second order are certified by
