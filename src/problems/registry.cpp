@@ -2,6 +2,7 @@
 #include <equipoise/problems/bilevel/entries.hpp>
 #include <equipoise/problems/control/entries.hpp>
 #include <equipoise/problems/registry.hpp>
+#include <equipoise/problems/vi/complementarity.hpp>
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/linear_program.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
@@ -22,6 +23,7 @@ const std::vector<solve::ProblemEntry>& problems() {
         obstacle_problem(),
         traffic_problem(),
         lp_problem(),
+        mcp_problem(),
     };
     for (auto& entry : bilevel_problems()) list.push_back(std::move(entry));
     for (auto& entry : control_problems()) list.push_back(std::move(entry));
@@ -37,6 +39,7 @@ const std::vector<solve::MethodEntry>& methods() {
       list.push_back({"vi", spec.name, spec.help, spec.describe});
     list.push_back(path_projection_method());
     list.push_back(halpern_pdhg_method());
+    list.push_back(semismooth_newton_method());
     for (auto& entry : bilevel_methods()) list.push_back(std::move(entry));
     for (auto& entry : control_methods()) list.push_back(std::move(entry));
     return list;

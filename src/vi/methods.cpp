@@ -1,15 +1,20 @@
 #include "base.hpp"
+#include "serial.hpp"
 
 #include <equipoise/vi/methods.hpp>
 
 namespace equipoise::vi {
 
 const std::vector<MethodSpec>& methods() {
-  static const std::vector<MethodSpec> all = {
-      extragradient_spec(),        masha1_spec(), masha2_spec(), compressed_extragradient_spec(),
-      accelerated_gradient_spec(), ogs_spec(),    cogs_spec(),   three_pillars_spec(),
-      optimistic_masha_spec(),
-  };
+  static const std::vector<MethodSpec> all = [] {
+    std::vector<MethodSpec> list = {
+        extragradient_spec(),        masha1_spec(), masha2_spec(), compressed_extragradient_spec(),
+        accelerated_gradient_spec(), ogs_spec(),    cogs_spec(),   three_pillars_spec(),
+        optimistic_masha_spec(),
+    };
+    for (auto& spec : serial_specs()) list.push_back(std::move(spec));
+    return list;
+  }();
   return all;
 }
 

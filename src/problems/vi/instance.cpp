@@ -91,8 +91,10 @@ std::vector<std::string> VariationalInstance::methods() const {
     std::stable_partition(names.begin(), names.end(),
                           [](const std::string& n) { return n == "accelerated-gradient"; });
   } else if (!view_.partitioned()) {
+    // One agent has nobody to compress for.
+    const std::string first = view_.agents() == 1 ? "feg" : "masha1";
     std::stable_partition(names.begin(), names.end(),
-                          [](const std::string& n) { return n == "masha1"; });
+                          [&](const std::string& n) { return n == first; });
   }
   return names;
 }
