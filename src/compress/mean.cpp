@@ -116,7 +116,9 @@ class Mean::Impl {
         device_->prepare(row(source, a), draw_->with_agent(agent), agent, selections_[at(a)]);
       }
     }
-    if (gather_) {
+    if (packed_) {
+      packed(out);
+    } else if (gather_) {
       allgather(source, out);
     } else {
       two_phase(source, out, device_.get(), server_.get());
@@ -144,6 +146,7 @@ class Mean::Impl {
   std::shared_ptr<const Codec> device_;  ///< null for identity
   std::shared_ptr<const Codec> server_;  ///< whole-vector constants; null for identity
   bool gather_ = false;
+  std::unique_ptr<Impl> packed_;  ///< the mean of the kept values of a shared mask
   std::vector<double> agent_errors_;
   std::vector<double> owner_errors_;
 
@@ -155,9 +158,11 @@ class Mean::Impl {
 
   void make_codecs() {
     const std::int64_t d = setting_.dimension;
-    if (setting_.codec != "identity") device_ = make_codec(setting_.codec, {d, agents_.size()});
+    if (setting_.codec != "identity") {
+      device_ = make_codec(setting_.codec, {d, agents_.size(), layout_.chunks().parts()});
+    }
     if (setting_.server_codec != "identity") {
-      server_ = make_codec(setting_.server_codec, {d, 1});
+      server_ = make_codec(setting_.server_codec, {d, 1, layout_.chunks().parts()});
       if (setting_.server_codec.find("permk") != std::string::npos || server_->shared_mask()) {
         throw ConfigurationError(
             "server_codec = {} makes no sense: it is a codec for collections of agents; use "
@@ -183,6 +188,8 @@ class Mean::Impl {
       throw ConfigurationError("method.collective = {}: choose auto, two-phase or allgatherv",
                                wish);
     }
+    if (wish != "allgatherv") choose_packing();
+    if (packed_) return;
     const bool possible = device_ && device_->sparse() && !server_;
     if (wish == "allgatherv" && !possible) {
       throw ConfigurationError(
@@ -195,6 +202,46 @@ class Mean::Impl {
     const double message = full / device_->describe(setting_.dimension, agents_.size()).beta;
     const auto agents = static_cast<double>(agents_.size());
     gather_ = wish == "allgatherv" || (agents - 1.0) * message <= message + full;
+  }
+
+  /// Agents that keep the same k coordinates, as plain values, need no sparse messages: their
+  /// values are a dense vector of length k.
+  void choose_packing() {
+    if (!device_ || server_ || !device_->shared_mask()) return;
+    const std::vector<double> zero(at(setting_.dimension), 0.0);
+    const Draw draw(setting_.seed, Purpose::mask, 0);
+    Selection kept;
+    device_->prepare(zero, draw, 0, kept);
+    const auto bytes = device_->bytes({0, setting_.dimension}, layout_.chunks(), draw, 0);
+    if (!bytes || *bytes != 8 * std::ssize(kept.index)) return;
+    MeanSetting dense;
+    dense.dimension = std::ssize(kept.index);
+    dense.weights = setting_.weights;
+    dense.fast = setting_.fast;
+    packed_ = std::make_unique<Impl>(comm_, agents_, std::move(dense));
+  }
+
+  /// Sums the kept values as a dense vector and puts them where the mask says.
+  void packed(std::span<double> out) {
+    const std::int64_t k = packed_->setting_.dimension;
+    packed_rows_.resize(at(hosted_.size() * k));
+    packed_out_.resize(at(k));
+    for (std::int64_t a = 0; a < hosted_.size(); ++a) {
+      const Selection& kept = selections_[at(a)];
+      std::copy(kept.value.begin(), kept.value.end(), packed_rows_.begin() + a * k);
+      if (!setting_.error_feedback) continue;
+      const auto error = error_row(a);
+      for (std::size_t j = 0; j < kept.index.size(); ++j) error[at(kept.index[j])] -= kept.value[j];
+    }
+    packed_->traffic_ = {};
+    packed_->dense(packed_rows_, packed_out_);
+    // A rank without agents draws the mask all the same.
+    std::fill(out.begin(), out.end(), 0.0);
+    if (hosted_.size() == 0) device_->prepare(out, *draw_, 0, chunk_selection_);
+    const Selection& mask = hosted_.size() == 0 ? chunk_selection_ : selections_.front();
+    for (std::size_t j = 0; j < mask.index.size(); ++j) out[at(mask.index[j])] = packed_out_[j];
+    traffic_ += packed_->traffic_;
+    traffic_.rounds -= 1;  // counted at the end of this round
   }
 
   void check_shapes(std::span<const double> contributions, std::span<double> out) const {
@@ -681,6 +728,7 @@ class Mean::Impl {
   Selection chunk_selection_;
   Packed own_;
   std::optional<Draw> draw_, server_draw_;
+  std::vector<double> packed_rows_, packed_out_;
   std::vector<std::int64_t> uplink_;
   std::int64_t downlink_ = 0;
 };

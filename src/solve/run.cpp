@@ -64,11 +64,8 @@ class RunState : public state::Stateful {
   Method& method_;
 };
 
-/// Columns of the trace that are equal on every rank by themselves.
-constexpr std::size_t iteration_column = 0, residual_column = 2, objective_column = 3;
-bool merged_over_ranks(std::size_t column) {
-  return column != iteration_column && column != residual_column && column != objective_column;
-}
+/// Columns of the trace that differ from rank to rank; the others are equal by themselves.
+constexpr std::size_t seconds_column = 1, first_traffic_column = 4, first_counter_column = 10;
 
 class Loop {
  public:
@@ -124,6 +121,7 @@ class Loop {
       for (const auto& warning : loaded.warnings) progress_.note("warning: " + warning);
       progress_.note(fmt::format("resumed from {} at iteration {}", loaded.path, state_.iteration));
       rows_merged_ = state_.trace.columns.front().size();
+      forget_start();
     } else {
       const Report report = method_.report();
       if (std::isfinite(report.residual)) account(report.residual);
@@ -133,6 +131,16 @@ class Loop {
     next_control_ = state_.iteration + 1;
     last_control_ = state_.iteration;
     control_seconds_ = seconds();
+  }
+
+  /// A method made afresh has evaluated its start; the checkpoint's totals hold that already.
+  void forget_start() {
+    const auto made = as_numbers(method_.traffic());
+    for (std::size_t i = 0; i < made.size(); ++i) state_.before.traffic[i] -= made[i];
+    const Counters counters = method_.counters();
+    for (std::size_t i = 0; i < counters.size(); ++i) {
+      state_.before.counters[i] -= comm_.sum(counters[i].second);
+    }
   }
 
   [[nodiscard]] double seconds() const { return state_.before.seconds + seconds_since(start_); }
@@ -185,7 +193,9 @@ class Loop {
     comm_.max(word);
     control_seconds_ = elapsed;
     last_control_ = state_.iteration;
-    next_control_ = state_.iteration + static_cast<std::int64_t>(-word[3]);
+    // A limit on bytes is checked after every step, so that no clock decides where it stops.
+    const auto pause = stop_.max_bytes > 0.0 ? 1 : static_cast<std::int64_t>(-word[3]);
+    next_control_ = state_.iteration + pause;
     save_due_ = word[2] > 0.0;
     if (word[0] > 0.0) return Stop::interrupted;
     if (word[1] > 0.0) return Stop::time_limit;
@@ -215,7 +225,8 @@ class Loop {
     }
     const Counters counters = method_.counters();
     for (std::size_t i = 0; i < counters.size(); ++i) {
-      row.push_back(static_cast<double>(counters[i].second + state_.before.counters[i]));
+      const std::int64_t before = comm_.rank() == 0 ? state_.before.counters[i] : 0;
+      row.push_back(static_cast<double>(counters[i].second + before));
     }
     for (std::size_t i = 0; i < row.size(); ++i) columns[i].push_back(row[i]);
     if (std::ssize(columns[0]) >= 2 * save_.trace_rows) thin();
@@ -237,24 +248,30 @@ class Loop {
   }
 
   /// Replaces the rows added since the last call by figures equal on every rank: the largest over
-  /// ranks.
+  /// ranks, and the sum of calls.
   void merge_trace() {
+    merge_columns(seconds_column, seconds_column + 1, MPI_MAX);
+    merge_columns(first_traffic_column, first_counter_column, MPI_MAX);
+    merge_columns(first_counter_column, state_.trace.columns.size(), MPI_SUM);
+    rows_merged_ = state_.trace.columns[0].size();
+  }
+
+  void merge_columns(std::size_t begin, std::size_t end, MPI_Op op) {
     auto& columns = state_.trace.columns;
     const auto first = static_cast<std::ptrdiff_t>(rows_merged_);
     std::vector<double> packed;
-    for (std::size_t c = 0; c < columns.size(); ++c) {
-      if (merged_over_ranks(c))
-        packed.insert(packed.end(), columns[c].begin() + first, columns[c].end());
+    for (std::size_t c = begin; c < end; ++c) {
+      packed.insert(packed.end(), columns[c].begin() + first, columns[c].end());
     }
-    if (!packed.empty()) comm_.max(packed);
+    if (packed.empty()) return;
+    MPI_Allreduce(MPI_IN_PLACE, packed.data(), static_cast<int>(packed.size()), MPI_DOUBLE, op,
+                  comm_.handle());
     auto from = packed.begin();
     const auto rows = std::ssize(columns[0]) - first;
-    for (std::size_t c = 0; c < columns.size(); ++c) {
-      if (!merged_over_ranks(c)) continue;
+    for (std::size_t c = begin; c < end; ++c) {
       std::copy_n(from, rows, columns[c].begin() + first);
       from += rows;
     }
-    rows_merged_ = columns[0].size();
   }
 
   [[nodiscard]] std::vector<std::int64_t> total_traffic() const {
@@ -356,9 +373,11 @@ void StopOptions::describe(state::OptionVisitor& visit) {
                state::positive);
   visit.option("max_iterations", max_iterations, "stop after this many iterations",
                state::non_negative);
-  visit.option("max_seconds", max_seconds,
-               "stop after this many seconds, with a checkpoint; 0 for no limit",
-               state::non_negative);
+  visit.option(
+      "max_seconds", max_seconds,
+      "stop after this many seconds, with a checkpoint; a resumed run has them anew; 0 for "
+      "no limit",
+      state::non_negative);
   visit.option("max_bytes", max_bytes,
                "stop when a rank has sent or received this many bytes; 0 for no limit",
                state::non_negative);

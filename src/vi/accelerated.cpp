@@ -11,7 +11,7 @@ namespace {
 struct AcceleratedOptions {
   std::string step = "auto";
   void describe(state::OptionVisitor& visit) {
-    visit.option("step", step, "auto and theory (1/L, halved until it is safe), or a number");
+    visit.option("step", step, "auto and theory (1/L), or a number");
   }
 };
 

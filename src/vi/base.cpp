@@ -50,6 +50,7 @@ void Base::assess(std::span<const double> z, std::span<const double> operator_va
   report_.residual = measure_.at(z, operator_value, scratch);
   report_.fresh = true;
   if (!std::isfinite(report_.residual)) {
+    f_.rethrow_failure();
     report_.failed = true;
     report_.message = "the measure is not a finite number; a smaller method.step may help";
   }
@@ -120,6 +121,7 @@ double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z) {
       f.agent(f.hosted().begin + static_cast<std::int64_t>(a), at, out);
     });
   }
+  f.rethrow_failure();
   const std::vector<double> all = f.gather(by_agent);
   double sum = 0.0;
   for (std::size_t m = 0; m < all.size(); ++m) {

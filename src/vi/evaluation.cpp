@@ -116,14 +116,7 @@ void Evaluation::full(std::span<const double> z, std::span<double> out) {
 void Evaluation::check_finite(std::span<const double> rows, std::span<const double> out) {
   if (linalg::all_finite(out)) return;  // the mean is equal on every rank, and so is this decision
   parallel::agree(setting_.comm, [&] {
-    if (failure_) {
-      try {
-        std::rethrow_exception(std::exchange(failure_, nullptr));
-      } catch (const std::exception& error) {
-        throw Error(Exit::defect, fmt::format("the operator of agent {} failed: {}", failed_agent_,
-                                              error.what()));
-      }
-    }
+    throw_failure();
     const std::size_t d = out.size();
     for (std::int64_t m = hosted_.begin; m < hosted_.end; ++m) {
       const auto row = rows.subspan(at(m - hosted_.begin) * d, d);
@@ -138,6 +131,27 @@ void Evaluation::check_finite(std::span<const double> rows, std::span<const doub
   });
   throw NotFiniteError(
       "the mean over agents left the finite numbers; a smaller method.step may help");
+}
+
+void Evaluation::rethrow_failure() {
+  parallel::agree(setting_.comm, [&] { throw_failure(); });
+}
+
+/// The error of a user's function keeps its exit code and learns where it came from.
+void Evaluation::throw_failure() {
+  if (!failure_) return;
+  const std::string where =
+      halo_ ? fmt::format("the problem's function on rank {} failed", setting_.comm.rank())
+            : fmt::format("the operator of agent {} failed", failed_agent_);
+  try {
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  } catch (const Error& error) {
+    throw Error(error.code(), fmt::format("{}: {}", where, error.what()));
+  } catch (const std::exception& error) {
+    throw Error(Exit::defect, fmt::format("{}: {}", where, error.what()));
+  } catch (...) {
+    throw Error(Exit::defect, where);
+  }
 }
 
 double Evaluation::dot(std::span<const double> a, std::span<const double> b) const {
@@ -155,8 +169,14 @@ double Evaluation::distance(std::span<const double> a, std::span<const double> b
 
 void Evaluation::prox(double step, std::span<double> z) {
   if (!problem_.constrained()) return;
-  problem_.prox(step, owned_, z);
   ++prox_calls_;
+  if (!halo_) return problem_.prox(step, owned_, z);  // alike on every rank, errors included
+  try {
+    problem_.prox(step, owned_, z);
+  } catch (...) {
+    failure_ = std::current_exception();
+    std::fill(z.begin(), z.end(), std::numeric_limits<double>::quiet_NaN());
+  }
 }
 
 double Evaluation::natural_residual(std::span<const double> z,

@@ -98,6 +98,7 @@ class Extragradient final : public Base {
       step_ = std::min(0.7 * step_, 0.9 * limit);
       predict();
     }
+    next_step_ = step_;
   }
 
   /// Room for a difference; only a partitioned z needs it.

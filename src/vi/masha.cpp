@@ -48,7 +48,11 @@ class Masha final : public Base {
         rule_(StepRule::parse(options.step)),
         p_(options.snapshot_probability),
         z_(start()) {
-    if (!contractive_) require_unbiased(f_, "masha1", options.compression);
+    if (contractive_) {
+      require_contractive(options.compression);
+    } else {
+      require_unbiased(f_, "masha1", options.compression);
+    }
     if (p_ == 0.0) p_ = usual_snapshot_probability(f_);
     const double step = first_step();  // before the other vectors: the estimates need room too
     w_ = z_;
@@ -122,6 +126,26 @@ class Masha final : public Base {
                      ((q - 1.0) / agents * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
   }
 
+  void require_contractive(const Compression& compression) const {
+    const auto check = [](const compress::Descriptor& codec, const std::string& key,
+                          const std::string& text) {
+      if (codec.kind != compress::Descriptor::Kind::unbiased || !(codec.omega >= 1.0)) return;
+      throw ConfigurationError(
+          "{} = {} is not contractive (omega = {:.3g}), and error feedback would let its errors "
+          "grow without bound; use topk, randk-unscaled or natural, or masha1",
+          key, text, codec.omega);
+    };
+    check(f_.mean().device(), "method.codec", compression.codec);
+    check(f_.mean().server(), "method.server_codec", compression.server_codec);
+  }
+
+  /// dl = 1/alpha of E norm(C(v) - v)^2 <= (1 - alpha) norm(v)^2.
+  [[nodiscard]] double contraction() const {
+    const compress::Descriptor device = f_.mean().device();
+    const bool unbiased = device.kind == compress::Descriptor::Kind::unbiased;
+    return unbiased ? 1.0 / (1.0 - device.omega) : device.delta;
+  }
+
   double first_step() {
     if (rule_.kind == StepRule::Kind::number) return rule_.value;
     double step = 0.0;
@@ -129,7 +153,7 @@ class Masha final : public Base {
     const double lipschitz = std::min(rms, estimate_lipschitz(f_, z_, adaptive() ? 8 : 30));
     f_.release_scratch();
     if (contractive_) {
-      const double delta = f_.mean().device().delta;
+      const double delta = contraction();
       const double scale = std::isfinite(delta) ? delta : 1.0 / p_;
       step = (adaptive() ? 4.0 : 1.0) * std::sqrt(p_) / (scale * rms);
     } else {

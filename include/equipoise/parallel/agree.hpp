@@ -15,7 +15,8 @@ class CollectiveError : public Error {
  public:
   CollectiveError(int rank, Exit code, const std::string& message)
       : Error(code, message), rank_(rank) {}
-  /// The lowest rank that failed; the message is its own.
+  /// The lowest rank that failed, in the communicator of the innermost `agree`; the message is its
+  /// own.
   [[nodiscard]] int rank() const { return rank_; }
 
  private:

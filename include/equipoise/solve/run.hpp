@@ -83,9 +83,10 @@ struct Summary {
 /// The one run loop of every family: steps until a stop rule that all ranks agree on, keeps the
 /// trace, shows progress, saves checkpoints on time, on SIGUSR1 and at the end, and resumes.
 ///
-/// Stop rules on the residual, on iterations and on bytes are decided from values equal on every
-/// rank, without communication; time and signals are agreed by one allreduce of 40 bytes about
-/// every 20 ms.
+/// Stop rules on the residual and on iterations are decided from values equal on every rank,
+/// without communication; time and signals are agreed by one allreduce of 40 bytes about every 20
+/// ms, and after every step where bytes are limited. Totals of a resumed run are those of the whole
+/// run: the method's start, which the checkpoint holds already, is not counted again.
 /// **Collective.** Throws what the method throws, and CheckpointError.
 Summary run(const parallel::Comm& comm, Method& method, const StopOptions& stop,
             const SaveOptions& save, const Saving& saving, const Watch& watch);

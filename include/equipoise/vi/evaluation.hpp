@@ -81,6 +81,9 @@ class Evaluation {
   [[nodiscard]] double distance(std::span<const double> a, std::span<const double> b,
                                 std::span<double> scratch) const;
   void prox(double step, std::span<double> z);
+  /// Throws the error of a problem's function that failed on any rank and showed itself as NaN.
+  /// **Collective**, one allreduce.
+  void rethrow_failure();
   /// norm(z - prox_{h}(z - F)), the natural residual with g = 1. **Collective** for a partitioned
   /// z.
   [[nodiscard]] double natural_residual(std::span<const double> z,
@@ -102,6 +105,7 @@ class Evaluation {
   void check_finite(std::span<const double> rows, std::span<const double> out);
   /// Keeps the exception in flight, and fills `out` with NaN so that it reaches every rank.
   void fail(std::int64_t agent, std::span<double> out);
+  void throw_failure();
 
   Setting setting_;
   ProblemView problem_;

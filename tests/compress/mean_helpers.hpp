@@ -1,0 +1,56 @@
+#pragma once
+
+#include <equipoise/compress/mean.hpp>
+#include <equipoise/parallel/random.hpp>
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace equipoise::compress::testing {
+
+using parallel::Comm;
+using partition::Partition;
+using Vector = std::vector<double>;
+
+inline std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+/// Contributions of the agents in `hosted`, any rank can make those of any agent.
+inline Vector contributions(Range hosted, std::int64_t d, std::int64_t round) {
+  Vector rows;
+  rows.reserve(at(hosted.size() * d));
+  for (std::int64_t m = hosted.begin; m < hosted.end; ++m) {
+    const parallel::Draw draw(77, parallel::Purpose::noise, round, m);
+    for (std::int64_t i = 0; i < d; ++i) rows.push_back(draw.normal(static_cast<std::uint64_t>(i)));
+  }
+  return rows;
+}
+
+/// Weights 1 : 2 : ... : M, summing to 1.
+inline Vector uneven_weights(std::int64_t agents) {
+  Vector weights;
+  const double total = 0.5 * static_cast<double>(agents * (agents + 1));
+  for (std::int64_t m = 1; m <= agents; ++m) weights.push_back(static_cast<double>(m) / total);
+  return weights;
+}
+
+inline bool same_bits(std::span<const double> a, std::span<const double> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), 8 * a.size()) == 0;
+}
+
+/// Calls work(comm) on communicators of 1, 2, ... ranks; ranks outside wait.
+inline void on_every_size(const std::function<void(const Comm&)>& work) {
+  Comm world = Comm::duplicate(MPI_COMM_WORLD);
+  for (int size = 1; size <= world.size(); ++size) {
+    Comm part = world.split(world.rank() < size ? 0 : 1);
+    if (world.rank() < size) work(part);
+    part.close();
+    world.barrier();
+  }
+  world.close();
+}
+
+}  // namespace equipoise::compress::testing
