@@ -26,10 +26,13 @@ parallel::Traffic as_traffic(const std::vector<std::int64_t>& n) {
   return {n[0], n[1], n[2], n[3], n[4], n[5], n[6]};
 }
 
-/// What happened before this process took over: nothing, or what the checkpoint says.
+constexpr std::size_t traffic_figures = 7;
+
+/// What happened before this process took over: nothing, or what the checkpoint says. A checkpoint
+/// holds the traffic of every rank, one after the other; a running process that of its own.
 struct Before {
   double seconds = 0.0;
-  std::vector<std::int64_t> traffic = std::vector<std::int64_t>(7, 0);
+  std::vector<std::int64_t> traffic = std::vector<std::int64_t>(traffic_figures, 0);
   std::vector<std::int64_t> counters;
 };
 
@@ -135,12 +138,27 @@ class Loop {
 
   /// A method made afresh has evaluated its start; the checkpoint's totals hold that already.
   void forget_start() {
+    state_.before.traffic = share(state_.before.traffic);
     const auto made = as_numbers(method_.traffic());
     for (std::size_t i = 0; i < made.size(); ++i) state_.before.traffic[i] -= made[i];
     const Counters counters = method_.counters();
     for (std::size_t i = 0; i < counters.size(); ++i) {
       state_.before.counters[i] -= comm_.sum(counters[i].second);
     }
+  }
+
+  /// This rank's figures out of those of every rank; on another number of ranks, the largest.
+  [[nodiscard]] std::vector<std::int64_t> share(const std::vector<std::int64_t>& of_ranks) const {
+    const std::size_t ranks = of_ranks.size() / traffic_figures;
+    std::vector<std::int64_t> own(traffic_figures, 0);
+    for (std::size_t r = 0; r < ranks; ++r) {
+      const bool mine = static_cast<int>(r) == comm_.rank();
+      if (static_cast<int>(ranks) == comm_.size() && !mine) continue;
+      for (std::size_t i = 0; i < traffic_figures; ++i) {
+        own[i] = std::max(own[i], of_ranks[r * traffic_figures + i]);
+      }
+    }
+    return own;
   }
 
   [[nodiscard]] double seconds() const { return state_.before.seconds + seconds_since(start_); }
@@ -279,6 +297,13 @@ class Loop {
     for (auto& n : numbers) n = comm_.max(n);
     return numbers;
   }
+  [[nodiscard]] std::vector<std::int64_t> traffic_of_ranks() const {
+    const std::vector<std::int64_t> own = as_numbers(traffic());
+    std::vector<std::int64_t> all(traffic_figures * static_cast<std::size_t>(comm_.size()));
+    MPI_Allgather(own.data(), static_cast<int>(traffic_figures), MPI_INT64_T, all.data(),
+                  static_cast<int>(traffic_figures), MPI_INT64_T, comm_.handle());
+    return all;
+  }
   [[nodiscard]] std::vector<std::int64_t> total_counters() const {
     std::vector<std::int64_t> numbers;
     const Counters counters = method_.counters();
@@ -293,7 +318,7 @@ class Loop {
     save_due_ = false;
     merge_trace();
     const Before own = state_.before;
-    state_.before = {comm_.max(seconds()), total_traffic(), total_counters()};
+    state_.before = {comm_.max(seconds()), traffic_of_ranks(), total_counters()};
     try {
       last_checkpoint_ = store_->save(state_, saving_.identity, saving_.config_toml);
     } catch (...) {
