@@ -30,7 +30,7 @@ struct Tiny {
         j[m] * Eigen::Map<const Eigen::Vector3d>(z.data()) + c[m];
   }
   void prox(double, std::span<double> z) const requires boxed {
-    for (double& x : z) x = std::clamp(x, -0.4, 0.6);
+    for (double& x : z) x = std::clamp(x, -0.4, 0.5);
   }
 
   [[nodiscard]] Eigen::Vector3d mean(const Eigen::Vector3d& z) const {
@@ -125,8 +125,8 @@ double theory_step(const Problem& problem, double p) {
 
 const std::vector<std::pair<Eigen::Vector3d, Eigen::Vector3d>> places = {
     {{0.3, -0.2, 0.5}, {-0.1, 0.4, 0.2}},
-    {{0.6, -0.4, -0.4}, {0.6, -0.4, -0.4}},
-    {{-0.4, 0.1, 0.0}, {0.5, -0.4, 0.6}},
+    {{0.5, -0.4, -0.4}, {0.5, -0.4, -0.4}},
+    {{-0.4, 0.1, 0.0}, {0.5, -0.4, 0.5}},
 };
 
 /// E V+ <= V with V = (1-p) norm(z - z*)^2 + norm(w - z*)^2, over all masks and the coin.
