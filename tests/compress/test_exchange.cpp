@@ -53,7 +53,7 @@ TEST(Exchange, MessagesOfKnownLengthArriveAndAreCounted) {
     Exchange::Ticket out;
     Exchange::Ticket in;
     channel.exchange.receive(0, 8, to, in);
-    channel.exchange.send(0, 8, message, out);
+    channel.exchange.send(0, 8, message, Exchange::seal(message), out);
     channel.exchange.finish(in);
     channel.exchange.finish(out);
     EXPECT_EQ(to, message);
@@ -68,7 +68,7 @@ TEST(Exchange, MessagesOfAnyLengthArriveAndAreCounted) {
     const auto message = some_bytes(size);
     std::vector<std::byte> to;
     Exchange::Ticket out;
-    channel.exchange.send(0, 8, message, out);
+    channel.exchange.send(0, 8, message, Exchange::seal(message), out);
     channel.exchange.receive_any_length(0, 8, to);
     channel.exchange.finish(out);
     EXPECT_EQ(to, message);
