@@ -142,7 +142,8 @@ solve::Report AllAtOnce::report() const {
 }
 
 solve::Counters AllAtOnce::counters() const {
-  return {{"multigrid_cycles", cycles_}, {"mass_solves", mass_solves_}};
+  return count_once(problem_->grid().comm(),
+                    {{"multigrid_cycles", cycles_}, {"mass_solves", mass_solves_}});
 }
 
 void AllAtOnce::fields(state::FieldVisitor& visit) {

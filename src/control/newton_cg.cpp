@@ -123,7 +123,7 @@ solve::Counters NewtonCg::counters() const {
   auto counters = functional_->counters();
   counters.emplace_back("cg_steps",
                         std::accumulate(cg_steps_.begin(), cg_steps_.end(), std::int64_t{0}));
-  return counters;
+  return count_once(functional_->space().comm(), std::move(counters));
 }
 
 void NewtonCg::fields(state::FieldVisitor& visit) {

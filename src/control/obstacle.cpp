@@ -155,7 +155,7 @@ solve::Counters ObstacleMethod::counters() const {
     const auto cells = problem_.hierarchy->grids[i]->shape().cells;
     counters.emplace_back(fmt::format("linear_solves_on_{}_cells", cells), per_grid_[i]);
   }
-  return counters;
+  return count_once(grid().comm(), std::move(counters));
 }
 
 void ObstacleMethod::fields(state::FieldVisitor& visit) {

@@ -51,6 +51,13 @@ void GridSpace::to_primal(const Dual& f, Primal& out) const {
   }
 }
 
+solve::Counters count_once(const parallel::Comm& comm, solve::Counters counters) {
+  if (comm.rank() != 0) {
+    for (auto& counter : counters) counter.second = 0;
+  }
+  return counters;
+}
+
 void visit_vector(state::FieldVisitor& visit, std::string_view name,
                   const partition::Partition& rows, int part, Vec vector) {
   linalg::Entries entries(vector);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/control/coupled.hpp>
+#include <equipoise/control/space.hpp>
 #include <equipoise/control/tracking.hpp>
 #include <equipoise/solve/method.hpp>
 
@@ -37,7 +38,7 @@ class ActiveSet : public solve::Method {
   /// The residual is |u - control(p)| in L2, relative to |u|: exactly 0 when the sets repeat.
   [[nodiscard]] solve::Report report() const override;
   [[nodiscard]] solve::Counters counters() const override {
-    return {{"coupled_solves", solver_.solves()}};
+    return count_once(problem_->grid().comm(), {{"coupled_solves", solver_.solves()}});
   }
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override;

@@ -13,7 +13,7 @@ namespace equipoise::control {
 /// Options of `AllAtOnce`.
 struct AllAtOnceOptions {
   std::string preconditioner = "pearson-wathen";
-  std::int64_t cycles = 2;  ///< V-cycles per Poisson-like block; 0 solves the blocks to 1e-13
+  std::int64_t cycles = 1;  ///< V-cycles per Poisson-like block; 0 solves the blocks to 1e-13
   bool eliminate_control = false;  ///< keep state and adjoint only, u = -p/beta
   void describe(state::OptionVisitor& visit);
 };

@@ -17,7 +17,9 @@ class ReducedCg : public solve::Method {
   explicit ReducedCg(std::shared_ptr<ReducedFunctional> functional);
   void step() override;
   [[nodiscard]] solve::Report report() const override;
-  [[nodiscard]] solve::Counters counters() const override { return functional_->counters(); }
+  [[nodiscard]] solve::Counters counters() const override {
+    return count_once(functional_->space().comm(), functional_->counters());
+  }
   void fields(state::FieldVisitor& visit) override;
   /// The control, and with one state and one adjoint solve what belongs to it. **Collective.**
   void solution(state::FieldVisitor& visit) override;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/control/coupled.hpp>
+#include <equipoise/control/space.hpp>
 #include <equipoise/solve/method.hpp>
 #include <equipoise/state/options.hpp>
 
@@ -47,7 +48,7 @@ class SemilinearControl : public solve::Method {
   /// exactly 0 at the end.
   [[nodiscard]] solve::Report report() const override;
   [[nodiscard]] solve::Counters counters() const override {
-    return {{"coupled_solves", solver_.solves()}};
+    return count_once(problem_->grid->comm(), {{"coupled_solves", solver_.solves()}});
   }
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override;

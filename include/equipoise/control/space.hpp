@@ -3,6 +3,7 @@
 #include <equipoise/control/grid.hpp>
 #include <equipoise/control/multigrid.hpp>
 #include <equipoise/linalg/petsc.hpp>
+#include <equipoise/solve/method.hpp>
 #include <equipoise/state/fields.hpp>
 
 #include <memory>
@@ -66,6 +67,10 @@ class GridSpace : public Space {
   Riesz riesz_;
   std::unique_ptr<Multigrid> h1_;
 };
+
+/// The run loop adds counters over ranks; solves in which all ranks take part count once, on the
+/// first.
+[[nodiscard]] solve::Counters count_once(const parallel::Comm& comm, solve::Counters counters);
 
 /// Names the entries of a vector to a visitor, in natural order.
 void visit_vector(state::FieldVisitor& visit, std::string_view name,
