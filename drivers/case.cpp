@@ -4,6 +4,7 @@
 #include <equipoise/problems/registry.hpp>
 #include <equipoise/solve/checked.hpp>
 #include <equipoise/solve/progress.hpp>
+#include <equipoise/state/field_map.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -245,13 +246,17 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
 
   Outcome outcome;
   outcome.summary = solve::run(comm, *method, stop, save, saving, watch);
-  MethodSolution solution(*method);
+  // The run is over: what it found goes, without a copy, to where a certificate or a run file can
+  // see it.
+  const std::unique_ptr<state::Stateful> solution = c.instance->solution_storage();
+  MethodSolution found(*method);
+  state::move_fields(found, *solution);
   const bool sound = outcome.summary.stop != solve::Stop::diverged &&
                      outcome.summary.stop != solve::Stop::not_finite;
-  if (sound) outcome.certificate = c.instance->certify(solution);
+  if (sound) outcome.certificate = c.instance->certify(*solution);
   outcome.record = make_record(c, outcome, comm.size());
   if (!arguments.out.empty()) {
-    state::write_run_file(comm, arguments.out, outcome.record, solution, arguments.overwrite);
+    state::write_run_file(comm, arguments.out, outcome.record, *solution, arguments.overwrite);
   }
   if (!arguments.json.empty()) write_json(comm, arguments.json, outcome.record.summary_json);
   if (speaks) print_summary(outcome);

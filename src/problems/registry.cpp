@@ -1,6 +1,7 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/problems/bilevel/entries.hpp>
 #include <equipoise/problems/control/entries.hpp>
+#include <equipoise/problems/pareto/entries.hpp>
 #include <equipoise/problems/registry.hpp>
 #include <equipoise/problems/vi/complementarity.hpp>
 #include <equipoise/problems/vi/game.hpp>
@@ -12,21 +13,28 @@
 #include <equipoise/vi/methods.hpp>
 
 #include <algorithm>
+#include <utility>
 
 namespace equipoise::problems {
+namespace {
+
+template <class Entry>
+void append(std::vector<Entry>& list, std::vector<Entry> more) {
+  for (Entry& entry : more) list.push_back(std::move(entry));
+}
+
+}  // namespace
 
 const std::vector<solve::ProblemEntry>& problems() {
   static const std::vector<solve::ProblemEntry> all = [] {
     std::vector<solve::ProblemEntry> list = {
-        game_problem(),
-        robust_regression_problem(),
-        obstacle_problem(),
-        traffic_problem(),
-        lp_problem(),
-        mcp_problem(),
+        game_problem(),     robust_regression_problem(),
+        obstacle_problem(), traffic_problem(),
+        lp_problem(),       mcp_problem(),
     };
-    for (auto& entry : bilevel_problems()) list.push_back(std::move(entry));
-    for (auto& entry : control_problems()) list.push_back(std::move(entry));
+    append(list, bilevel_problems());
+    append(list, control_problems());
+    append(list, pareto_problems());
     return list;
   }();
   return all;
@@ -40,8 +48,9 @@ const std::vector<solve::MethodEntry>& methods() {
     list.push_back(path_projection_method());
     list.push_back(halpern_pdhg_method());
     list.push_back(semismooth_newton_method());
-    for (auto& entry : bilevel_methods()) list.push_back(std::move(entry));
-    for (auto& entry : control_methods()) list.push_back(std::move(entry));
+    append(list, bilevel_methods());
+    append(list, control_methods());
+    append(list, pareto_methods());
     return list;
   }();
   return all;

@@ -1,6 +1,10 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/state/field_map.hpp>
 
+#include <map>
+#include <utility>
+#include <variant>
+
 namespace equipoise::state {
 namespace {
 
@@ -96,6 +100,67 @@ void FieldMap::ragged(std::string_view name, const partition::Partition& items, 
 void FieldMap::ragged(std::string_view name, const partition::Partition& items, int part,
                       std::vector<std::vector<std::int64_t>>& lists) {
   fields_[std::string(name)] = nested(items, part, lists);
+}
+
+namespace {
+
+using Value =
+    std::variant<double, std::int64_t, std::vector<double>, std::vector<std::int64_t>,
+                 std::vector<std::vector<double>>, std::vector<std::vector<std::int64_t>>>;
+using Values = std::map<std::string, Value, std::less<>>;
+
+/// Takes fields out of one object (`giving`) or puts them into another.
+class Mover final : public FieldVisitor {
+ public:
+  Mover(Values& values, bool giving) : values_(values), giving_(giving) {}
+  using Rows = partition::Partition;
+  void scalar(std::string_view name, double& value) override { pass(name, value); }
+  void scalar(std::string_view name, std::int64_t& value) override { pass(name, value); }
+  void replicated(std::string_view name, std::vector<double>& data) override { pass(name, data); }
+  void replicated(std::string_view name, std::vector<std::int64_t>& data) override {
+    pass(name, data);
+  }
+  void partitioned(std::string_view name, const Rows&, int, std::int64_t,
+                   std::vector<double>& data) override {
+    pass(name, data);
+  }
+  void partitioned(std::string_view name, const Rows&, int, std::int64_t,
+                   std::vector<std::int64_t>& data) override {
+    pass(name, data);
+  }
+  void ragged(std::string_view name, const Rows&, int,
+              std::vector<std::vector<double>>& lists) override {
+    pass(name, lists);
+  }
+  void ragged(std::string_view name, const Rows&, int,
+              std::vector<std::vector<std::int64_t>>& lists) override {
+    pass(name, lists);
+  }
+
+ private:
+  template <class T>
+  void pass(std::string_view name, T& data) {
+    if (giving_) {
+      values_.insert_or_assign(std::string(name), Value(std::move(data)));
+      return;
+    }
+    const auto found = values_.find(name);
+    T* value = found == values_.end() ? nullptr : std::get_if<T>(&found->second);
+    if (value == nullptr) throw InputError("the solution has no field `{}` of this kind", name);
+    data = std::move(*value);
+  }
+  Values& values_;
+  bool giving_;
+};
+
+}  // namespace
+
+void move_fields(Stateful& from, Stateful& to) {
+  Values values;
+  Mover take(values, true);
+  from.fields(take);
+  Mover put(values, false);
+  to.fields(put);
 }
 
 }  // namespace equipoise::state

@@ -341,7 +341,7 @@ TEST(Traffic, InstanceReadsOptionsAndExportsFlows) {
             std::string::npos)
       << instance->fingerprint();
   EXPECT_THROW((void)instance->make_method("extragradient", config), ConfigurationError);
-  const auto method = instance->make_method("path_projection", config);
+  const auto method = instance->make_method("path-projection", config);
   config.reject_unused();
   for (int k = 0; k < 30; ++k) method->step();
   Memory memory;

@@ -59,4 +59,9 @@ class FieldMap : public FieldVisitor {
   std::map<std::string, Field, std::less<>> fields_;
 };
 
+/// Moves the vectors of `from`'s fields into the fields of `to` of the same names, and copies the
+/// scalars; `from` is left with empty vectors. Throws InputError for a field of `to` that `from`
+/// lacks. Without communication or copies.
+void move_fields(Stateful& from, Stateful& to);
+
 }  // namespace equipoise::state

@@ -94,10 +94,10 @@ solve::Facts TrafficInstance::facts() const {
 
 std::unique_ptr<solve::Method> TrafficInstance::make_method(const std::string& name,
                                                             state::Config& config) {
-  if (name != "path_projection") {
+  if (name != "path-projection") {
     throw ConfigurationError(
         "method `{}` does not fit the problem `traffic`, whose flows live on paths; use "
-        "path_projection",
+        "path-projection",
         name);
   }
   PathProjectionOptions options;
@@ -161,7 +161,7 @@ solve::ProblemEntry traffic_problem() {
 }
 
 solve::MethodEntry path_projection_method() {
-  return {"vi", "path_projection",
+  return {"vi", "path-projection",
           "traffic equilibria by gradient projection on path flows, with shortest paths found as "
           "needed",
           [](state::OptionVisitor& visit) { PathProjectionOptions().describe(visit); }};

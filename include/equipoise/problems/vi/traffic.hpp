@@ -22,7 +22,7 @@ class TrafficInstance : public solve::Instance {
 
   [[nodiscard]] std::string fingerprint() const override { return model_->fingerprint(); }
   [[nodiscard]] solve::Facts facts() const override;
-  [[nodiscard]] std::vector<std::string> methods() const override { return {"path_projection"}; }
+  [[nodiscard]] std::vector<std::string> methods() const override { return {"path-projection"}; }
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override;
   std::unique_ptr<state::Stateful> solution_storage() override;
