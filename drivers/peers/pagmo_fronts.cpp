@@ -97,11 +97,12 @@ double mann_whitney(const std::vector<double>& a, const std::vector<double>& b) 
 void compare(const Case& c, const pareto::ProblemView& problem, unsigned seeds) {
   const double mutation = 1.0 / static_cast<double>(c.peer.get_nx());
   std::vector<std::pair<std::string, std::vector<double>>> peers;
-  peers.emplace_back(
-      "nsga2",
-      run_peer(
-          c, [mutation](unsigned g, unsigned s) { return pagmo::nsga2(g, 0.9, 15.0, mutation, 20.0, s); },
-          seeds, 100));
+  peers.emplace_back("nsga2", run_peer(
+                                  c,
+                                  [mutation](unsigned g, unsigned s) {
+                                    return pagmo::nsga2(g, 0.9, 15.0, mutation, 20.0, s);
+                                  },
+                                  seeds, 100));
   peers.emplace_back(
       "nsga2 default",
       run_peer(

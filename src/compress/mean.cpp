@@ -581,7 +581,8 @@ class Mean::Impl {
     }
     for (std::int64_t a = 0; a < hosted_.size(); ++a) {
       uplink_[at(a)] += mine.size() * 8;
-      add_values(row(source, a).subspan(at(mine.begin), at(mine.size())), hosted_.begin + a, values);
+      add_values(row(source, a).subspan(at(mine.begin), at(mine.size())), hosted_.begin + a,
+                 values);
     }
   }
 
