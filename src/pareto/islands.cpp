@@ -19,6 +19,8 @@ void IslandOptions::describe(state::OptionVisitor& visit) {
                state::at_least_one);
   visit.option("migrants", migrants, "members sent at a migration", state::at_least_one);
   visit.option("evaluations", evaluations, "budget of all islands together", state::at_least_one);
+  visit.choice("schedule", schedule, {"shares", "queue"},
+               "evaluations in equal shares, or from a queue where their costs differ");
   visit.option("window", window, "generations over which the growth of the front is measured",
                state::at_least_one);
 }
@@ -109,7 +111,11 @@ void Islands::step() {
     offsets.push_back(all.size());
     all.x.insert(all.x.end(), part.begin(), part.end());
   }
-  evaluate(comm_, problem_, all, failures_);
+  if (options_.schedule == "queue") {
+    evaluate_from_queue(comm_, problem_, all, failures_);
+  } else {
+    evaluate(comm_, problem_, all, failures_);
+  }
   evaluations_ += static_cast<std::int64_t>(all.size());
   if (failures_.count == evaluations_) {
     throw NotFiniteError("every one of the first {} evaluations failed; the first one {}",

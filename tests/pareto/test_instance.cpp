@@ -55,6 +55,7 @@ class Instances : public testing::Test {
 
 TEST_F(Instances, EveryProblemRunsItsDefaultMethodAndIsCertified) {
   for (const auto& entry : pareto_problems()) {
+    if (entry.name == "external") continue;
     state::Config config = state::Config::parse("", "test");
     if (entry.name != "nonsmooth_pair") config.assign("method.population=16");
     auto instance = make(comm, entry.name, config);
@@ -125,6 +126,9 @@ TEST_F(Instances, WrongMethodsAndNumbersAreExplained) {
   EXPECT_NE(message("dtlz", "problem.objectives=1", "nsga2").find("a front needs at least 2"),
             std::string::npos);
   EXPECT_NE(message("nonsmooth_pair", "", "mgda").find("can be solved by: gebken_peitz"),
+            std::string::npos);
+  EXPECT_NE(message("external", "", "nsga2").find("problem.command is missing"), std::string::npos);
+  EXPECT_NE(message("external", "problem.command='true'", "nsga2").find("one per variable"),
             std::string::npos);
   EXPECT_NE(message("zdt", "method.population=2", "nsga2"), "no exception");
 }

@@ -27,4 +27,11 @@ struct Failures {
 void evaluate(const parallel::Comm& comm, const ProblemView& problem, Population& candidates,
               Failures& failures);
 
+/// The same results, from a queue: rank 0 hands out candidates one by one as ranks become free
+/// (each holds one more in advance) and evaluates between times. For evaluations of unequal cost;
+/// results do not depend on who computed them. **Collective**, two small messages per candidate,
+/// and the allgatherv's worth of a broadcast.
+void evaluate_from_queue(const parallel::Comm& comm, const ProblemView& problem,
+                         Population& candidates, Failures& failures);
+
 }  // namespace equipoise::pareto

@@ -21,6 +21,7 @@ struct IslandOptions {
   std::int64_t migrate_every = 20;      ///< generations between migrations
   std::int64_t migrants = 5;            ///< members sent at a time
   std::int64_t evaluations = 25000;     ///< budget of all islands together
+  std::string schedule = "shares";      ///< "shares" (equal) or "queue" (as ranks become free)
   std::int64_t window = 20;             ///< generations over which the front must move on
 
   void describe(state::OptionVisitor& visit);

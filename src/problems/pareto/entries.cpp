@@ -4,6 +4,7 @@
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/dtlz.hpp>
 #include <equipoise/problems/pareto/entries.hpp>
+#include <equipoise/problems/pareto/external.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
 #include <equipoise/problems/pareto/nonsmooth.hpp>
 #include <equipoise/problems/pareto/re.hpp>
@@ -145,6 +146,37 @@ struct PairOptions {
   [[nodiscard]] NonsmoothPair make() const { return problem; }
 };
 
+struct ExternalOptions {
+  ExternalProgram problem;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("command", problem.command,
+                 "started as `command INPUT OUTPUT` for each candidate");
+    visit.option("objectives", problem.objective_count, "numbers it writes first", {1.0, 20.0});
+    visit.option("constraints", problem.constraint_count, "numbers c <= 0 it writes then",
+                 state::non_negative);
+    visit.option("lower", problem.lower_bounds, "lower bounds, one per variable");
+    visit.option("upper", problem.upper_bounds, "upper bounds, one per variable");
+    visit.option("integers", problem.integers,
+                 "1 for variables that take whole numbers, else 0; empty: none");
+    visit.option("timeout", problem.timeout, "seconds after which it is ended", state::positive);
+    visit.option("directory", problem.directory,
+                 "where it gets a fresh directory for each candidate");
+  }
+  [[nodiscard]] ExternalProgram make() const {
+    if (problem.command.empty())
+      throw ConfigurationError("problem.command is missing: the program to start");
+    const std::size_t n = problem.lower_bounds.size();
+    if (n == 0 || problem.upper_bounds.size() != n ||
+        (!problem.integers.empty() && problem.integers.size() != n)) {
+      throw ConfigurationError(
+          "problem.lower has {} entries, problem.upper {}, problem.integers {}: one per variable "
+          "is needed",
+          n, problem.upper_bounds.size(), problem.integers.size());
+    }
+    return problem;
+  }
+};
+
 solve::MethodEntry population_method(const std::string& name, const std::string& help) {
   return {"pareto", name, help, [](state::OptionVisitor& visit) {
             pareto::AlgorithmOptions{}.describe(visit);
@@ -169,7 +201,9 @@ std::vector<solve::ProblemEntry> pareto_problems() {
           entry<DistancesOptions>(
               "distances", "squared distances to unit vectors: the Pareto set is their simplex"),
           entry<FonsecaOptions>("fonseca", "Fonseca-Fleming: a concave front"),
-          entry<PairOptions>("nonsmooth_pair", "two non-smooth convex functions of two variables")};
+          entry<PairOptions>("nonsmooth_pair", "two non-smooth convex functions of two variables"),
+          entry<ExternalOptions>("external",
+                                 "objectives computed by a program of yours, through files")};
 }
 
 std::vector<solve::MethodEntry> pareto_methods() {
