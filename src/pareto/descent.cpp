@@ -90,6 +90,7 @@ void Descent::step() {
   report_.residual = comm_.max(worst);
   report_.fresh = true;
   report_.finished = !comm_.any(going);
+  keep_front();
   counters_ = {{"iteration", comm_.sum(sum.iterations)},
                {"objective value", comm_.sum(sum.values)},
                {"subgradient", comm_.sum(sum.gradients)}};
@@ -106,6 +107,7 @@ void Descent::advance(Walker& walker) {
   if (kind_ == "gebken_peitz") {
     const auto descent = goldstein_descent(problem_, walker.x, options_.goldstein, walker.counts);
     walker.criticality = descent.criticality;
+    walker.f = descent.values;
     if (descent.criticality <= options_.goldstein.tolerance) {
       walker.done = true;
       return;
@@ -116,6 +118,7 @@ void Descent::advance(Walker& walker) {
   }
   const auto descent = smooth_direction(walker);
   walker.criticality = descent.criticality;
+  walker.f = descent.values;
   ++walker.counts.iterations;
   line_search(walker, descent, descent.values);
 }
@@ -199,13 +202,14 @@ void Descent::line_search(Walker& walker, const CommonDescent& descent,
   const double share = nonsmooth ? options_.goldstein.decrease : options_.decrease;
   double t = nonsmooth ? std::max(1.0 / norm, floor) : 1.0;
   std::vector<double> y(n);
+  std::vector<double> g;
   for (int halving = 0; halving < 60; ++halving, t = std::max(0.5 * t, floor)) {
     for (std::size_t j = 0; j < n; ++j) {
       y[j] =
           std::clamp(walker.x[j] + t * descent.direction[j], problem_.lower(j), problem_.upper(j));
     }
+    g = values(y, walker);
     if (t <= floor) break;
-    const auto g = values(y, walker);
     const double slope =
         nonsmooth ? norm * norm : descent.criticality * std::min(norm, descent.criticality);
     bool falls = true;
@@ -218,61 +222,79 @@ void Descent::line_search(Walker& walker, const CommonDescent& descent,
     }
   }
   walker.x = y;
+  walker.f = g;
 }
 
-Population Descent::points() {
+Population Descent::points() const {
   const std::size_t n = problem_.dimension();
-  Population all{n, problem_.objectives(), {}, {}, {}};
-  all.x.resize(static_cast<std::size_t>(options_.starts) * n);
+  const std::size_t k = problem_.objectives();
+  const std::size_t width = n + k;
+  std::vector<double> all(static_cast<std::size_t>(options_.starts) * width);
   std::vector<int> counts;
   std::vector<int> offsets;
   for (int r = 0; r < comm_.size(); ++r) {
-    counts.push_back(static_cast<int>(owners_.range(r).size() * static_cast<std::int64_t>(n)));
-    offsets.push_back(static_cast<int>(owners_.range(r).begin * static_cast<std::int64_t>(n)));
+    counts.push_back(static_cast<int>(owners_.range(r).size() * static_cast<std::int64_t>(width)));
+    offsets.push_back(static_cast<int>(owners_.range(r).begin * static_cast<std::int64_t>(width)));
   }
   std::vector<double> mine;
-  for (const auto& walker : walkers_) mine.insert(mine.end(), walker.x.begin(), walker.x.end());
-  MPI_Allgatherv(mine.data(), static_cast<int>(mine.size()), MPI_DOUBLE, all.x.data(),
-                 counts.data(), offsets.data(), MPI_DOUBLE, comm_.handle());
-  Failures failures;
-  evaluate(comm_, problem_, all, failures);
-  return all;
+  for (const auto& walker : walkers_) {
+    mine.insert(mine.end(), walker.x.begin(), walker.x.end());
+    mine.insert(mine.end(), walker.f.begin(), walker.f.end());
+  }
+  MPI_Allgatherv(mine.data(), static_cast<int>(mine.size()), MPI_DOUBLE, all.data(), counts.data(),
+                 offsets.data(), MPI_DOUBLE, comm_.handle());
+  Population result{n, k, {}, {}, {}};
+  for (auto at = all.begin(); at != all.end(); at += static_cast<std::ptrdiff_t>(width)) {
+    const auto middle = at + static_cast<std::ptrdiff_t>(n);
+    result.x.insert(result.x.end(), at, middle);
+    result.f.insert(result.f.end(), middle, middle + static_cast<std::ptrdiff_t>(k));
+    result.violation.push_back(0.0);
+  }
+  return result;
+}
+
+void Descent::keep_front() {
+  const Population all = points();
+  const Population best = all.subset(nondominated(all.values()));
+  front_.variables = static_cast<std::int64_t>(best.variables);
+  front_.objectives = static_cast<std::int64_t>(best.objectives);
+  front_.x = best.x;
+  front_.f = best.f;
 }
 
 void Descent::fields(state::FieldVisitor& visit) {
   const auto n = static_cast<std::int64_t>(problem_.dimension());
   std::vector<double> x;
+  std::vector<double> f;
   std::vector<double> criticality;
   std::vector<std::int64_t> counts;
-  for (const auto& w : walkers_) {
+  const auto k = static_cast<std::int64_t>(problem_.objectives());
+  for (auto& w : walkers_) {
+    w.f.resize(problem_.objectives());
+    f.insert(f.end(), w.f.begin(), w.f.end());
     x.insert(x.end(), w.x.begin(), w.x.end());
     criticality.push_back(w.criticality);
     counts.insert(counts.end(),
                   {w.done ? 1 : 0, w.counts.iterations, w.counts.values, w.counts.gradients});
   }
   visit.scalar("iteration", iteration_);
+  front_.fields(visit);
   visit.partitioned("points", owners_, comm_.rank(), n, x);
+  visit.partitioned("values", owners_, comm_.rank(), k, f);
   visit.partitioned("criticality", owners_, comm_.rank(), 1, criticality);
   visit.partitioned("counts", owners_, comm_.rank(), 4, counts);
   for (std::size_t i = 0; i < walkers_.size(); ++i) {
     Walker& w = walkers_[i];
     const auto at = static_cast<std::ptrdiff_t>(i) * n;
     w.x.assign(x.begin() + at, x.begin() + at + n);
+    w.f.assign(f.begin() + static_cast<std::ptrdiff_t>(i) * k,
+               f.begin() + static_cast<std::ptrdiff_t>(i + 1) * k);
     w.criticality = criticality[i];
     w.done = counts[4 * i] != 0;
     w.counts = {counts[4 * i + 1], counts[4 * i + 2], counts[4 * i + 3]};
   }
 }
 
-void Descent::solution(state::FieldVisitor& visit) {
-  const Population all = points();
-  const Population best = all.subset(nondominated(all.values()));
-  front_ = {};
-  front_.variables = static_cast<std::int64_t>(best.variables);
-  front_.objectives = static_cast<std::int64_t>(best.objectives);
-  front_.x = best.x;
-  front_.f = best.f;
-  front_.fields(visit);
-}
+void Descent::solution(state::FieldVisitor& visit) { front_.fields(visit); }
 
 }  // namespace equipoise::pareto

@@ -136,7 +136,9 @@ void Islands::step() {
     migrate();
   }
   report_.finished = evaluations_ >= options_.evaluations;
-  if (generation_ % options_.window == 0 || report_.finished) judge();
+  const Population best = front();
+  keep_front(best);
+  if (generation_ % options_.window == 0 || report_.finished) judge(best);
 }
 
 std::vector<Population> Islands::gather() {
@@ -197,8 +199,14 @@ Population Islands::front() {
   return best.subset(nondominated(best.values()));
 }
 
-void Islands::judge() {
-  const Population best = front();
+void Islands::keep_front(const Population& best) {
+  front_.variables = static_cast<std::int64_t>(best.variables);
+  front_.objectives = static_cast<std::int64_t>(best.objectives);
+  front_.x = best.x;
+  front_.f = best.f;
+}
+
+void Islands::judge(const Population& best) {
   // Without a feasible point there is no front yet whose growth could stall.
   if (best.size() == 0 || best.violation[0] > 0.0) return;
   if (!last_front_.empty()) {
@@ -230,6 +238,7 @@ void Islands::fields(state::FieldVisitor& visit) {
   visit.scalar("evaluations", evaluations_);
   visit.scalar("failures", failures_.count);
   visit.replicated("last_front", last_front_);
+  front_.fields(visit);
   visit.scalar("residual", report_.residual);
   packed_.clear();
   for (const auto& algorithm : own_) packed_.push_back(algorithm->pack());
@@ -238,13 +247,6 @@ void Islands::fields(state::FieldVisitor& visit) {
   report_.finished = evaluations_ >= options_.evaluations;
 }
 
-void Islands::solution(state::FieldVisitor& visit) {
-  const Population best = front();
-  front_.variables = static_cast<std::int64_t>(best.variables);
-  front_.objectives = static_cast<std::int64_t>(best.objectives);
-  front_.x = best.x;
-  front_.f = best.f;
-  front_.fields(visit);
-}
+void Islands::solution(state::FieldVisitor& visit) { front_.fields(visit); }
 
 }  // namespace equipoise::pareto

@@ -14,29 +14,11 @@
 namespace equipoise::problems {
 namespace {
 
-/// Copies the fields of a solution into a Front.
-class Copy final : public state::FieldVisitor {
- public:
-  explicit Copy(pareto::Front& front) : front_(front) {}
-  void scalar(std::string_view, double&) override {}
-  void scalar(std::string_view name, std::int64_t& value) override {
-    (name == "front_variables" ? front_.variables : front_.objectives) = value;
-  }
-  void replicated(std::string_view name, std::vector<double>& data) override {
-    (name == "front_points" ? front_.x : front_.f) = data;
-  }
-  void replicated(std::string_view, std::vector<std::int64_t>&) override {}
-  void partitioned(std::string_view, const partition::Partition&, int, std::int64_t,
-                   std::vector<double>&) override {}
-  void partitioned(std::string_view, const partition::Partition&, int, std::int64_t,
-                   std::vector<std::int64_t>&) override {}
-  void ragged(std::string_view, const partition::Partition&, int,
-              std::vector<std::vector<double>>&) override {}
-  void ragged(std::string_view, const partition::Partition&, int,
-              std::vector<std::vector<std::int64_t>>&) override {}
-
- private:
-  pareto::Front& front_;
+/// A method's solution, as the command hands it to a certificate.
+struct SolutionOf final : state::Stateful {
+  explicit SolutionOf(solve::Method& m) : method(m) {}
+  void fields(state::FieldVisitor& visit) override { method.solution(visit); }
+  solve::Method& method;
 };
 
 std::unique_ptr<solve::Instance> make(const parallel::Comm& comm, const std::string& name,
@@ -68,10 +50,8 @@ TEST_F(Instances, EveryProblemRunsItsDefaultMethodAndIsCertified) {
     auto run = instance->make_method(method, config);
     for (int i = 0; i < 200 && !run->report().finished; ++i) run->step();
     EXPECT_TRUE(run->report().finished) << entry.name;
-    auto storage = instance->solution_storage();
-    Copy copy(dynamic_cast<pareto::Front&>(*storage));
-    run->solution(copy);
-    const auto certificate = instance->certify(*storage);
+    SolutionOf solution(*run);
+    const auto certificate = instance->certify(solution);
     EXPECT_EQ(certificate.measure, 0.0) << entry.name;
     std::map<std::string, double> values(certificate.values.begin(), certificate.values.end());
     EXPECT_GT(values.at("points"), 0.0);

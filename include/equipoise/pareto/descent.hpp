@@ -76,23 +76,25 @@ class Descent final : public solve::Method {
   Descent(parallel::Comm comm, ProblemView problem, const std::string& kind,
           const DescentOptions& options, std::uint64_t seed);
 
-  /// **Collective**, two allreduces of one number.
+  /// **Collective**, some allreduces of one number and an allgatherv of the points.
   void step() override;
   [[nodiscard]] solve::Report report() const override { return report_; }
   [[nodiscard]] solve::Counters counters() const override { return counters_; }
   void fields(state::FieldVisitor& visit) override;
-  /// Names the nondominated end points. **Collective.**
+  /// Names the nondominated points after the last step.
   void solution(state::FieldVisitor& visit) override;
   /// All current points with their objectives, in the order of the starts. **Collective.**
-  [[nodiscard]] Population points();
+  [[nodiscard]] Population points() const;
 
  private:
   struct Walker {
     std::vector<double> x;
+    std::vector<double> f;
     double criticality = 0.0;
     bool done = false;
     DescentCounts counts;
   };
+  void keep_front();
   void advance(Walker& walker);
   [[nodiscard]] std::vector<double> values(std::span<const double> x, Walker& walker) const;
   [[nodiscard]] CommonDescent smooth_direction(Walker& walker) const;

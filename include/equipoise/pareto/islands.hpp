@@ -51,16 +51,15 @@ class Islands final : public solve::Method {
           const AlgorithmOptions& algorithm_options, const IslandOptions& options,
           std::uint64_t seed);
 
-  /// One generation of every island. **Collective**: one allgatherv of candidates where there is
-  /// more than one island, one of values; one of populations at a migration or when the front is
-  /// judged.
+  /// One generation of every island. **Collective**: allgathervs of candidates (where there is more
+  /// than one island), of values, and of populations for the joint front.
   void step() override;
   [[nodiscard]] solve::Report report() const override { return report_; }
   [[nodiscard]] solve::Counters counters() const override;
   [[nodiscard]] parallel::Traffic traffic() const override { return traffic_; }
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override;
   void fields(state::FieldVisitor& visit) override;
-  /// Names the joint front. **Collective.**
+  /// Names the joint front after the last step.
   void solution(state::FieldVisitor& visit) override;
 
   /// The nondominated members of all islands, equal on every rank. **Collective.**
@@ -71,7 +70,8 @@ class Islands final : public solve::Method {
   [[nodiscard]] std::vector<Population> gather();
   void share(std::vector<std::vector<double>>& parts);
   void migrate();
-  void judge();
+  void keep_front(const Population& best);
+  void judge(const Population& best);
 
   parallel::Comm comm_;
   ProblemView problem_;

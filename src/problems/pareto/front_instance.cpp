@@ -6,6 +6,7 @@
 #include <equipoise/pareto/hypervolume.hpp>
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
+#include <equipoise/state/field_map.hpp>
 
 #include <fmt/format.h>
 
@@ -16,11 +17,20 @@
 namespace equipoise::problems {
 namespace {
 
-/// Receives the fields of any method's solution that are a front.
-const pareto::Front& as_front(state::Stateful& solution) {
-  auto* front = dynamic_cast<pareto::Front*>(&solution);
-  if (!front) throw CheckpointError("the stored solution is no front of a multiobjective problem");
-  return *front;
+/// The front among the fields of any method's solution, by name.
+pareto::Front read_front(state::Stateful& solution) {
+  state::FieldMap map;
+  solution.fields(map);
+  const auto copy = [&](std::string_view name) {
+    const auto values = map.doubles(name);
+    return std::vector<double>(values.begin(), values.end());
+  };
+  pareto::Front front;
+  front.variables = static_cast<std::int64_t>(map.number("front_variables"));
+  front.objectives = static_cast<std::int64_t>(map.number("front_objective_count"));
+  front.x = copy("front_points");
+  front.f = copy("front_objectives");
+  return front;
 }
 
 void read_measure(state::Config& config, const std::string& only, const std::string& help) {
@@ -149,7 +159,7 @@ std::unique_ptr<state::Stateful> FrontInstance::solution_storage() {
 }
 
 solve::Certificate FrontInstance::certify(state::Stateful& solution) {
-  const pareto::Front& front = as_front(solution);
+  const pareto::Front front = read_front(solution);
   pareto::Population points{view_.dimension(), view_.objectives(), front.x, {}, {}};
   if (front.x.size() / std::max<std::size_t>(1, view_.dimension()) * view_.objectives() !=
       front.f.size()) {
@@ -235,7 +245,7 @@ double FrontInstance::criticality(const pareto::Population& points) const {
 
 std::vector<std::string> FrontInstance::export_csv(state::Stateful& solution,
                                                    const std::string& directory) {
-  const pareto::Front& front = as_front(solution);
+  const pareto::Front front = read_front(solution);
   const std::vector<std::string> paths{directory + "/front_objectives.csv",
                                        directory + "/front_points.csv"};
   parallel::agree(comm_, [&] {
