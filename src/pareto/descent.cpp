@@ -78,22 +78,27 @@ void Descent::step() {
   });
   ++iteration_;
   double worst = 0.0;
-  DescentCounts sum;
   bool going = false;
   for (const auto& walker : walkers_) {
     worst = std::max(worst, walker.done ? 0.0 : walker.criticality);
     going = going || !walker.done;
-    sum.iterations += walker.counts.iterations;
-    sum.values += walker.counts.values;
-    sum.gradients += walker.counts.gradients;
   }
   report_.residual = comm_.max(worst);
   report_.fresh = true;
   report_.finished = !comm_.any(going);
   keep_front();
-  counters_ = {{"iteration", comm_.sum(sum.iterations)},
-               {"objective value", comm_.sum(sum.values)},
-               {"subgradient", comm_.sum(sum.gradients)}};
+}
+
+solve::Counters Descent::counters() const {
+  DescentCounts sum;
+  for (const auto& walker : walkers_) {
+    sum.iterations += walker.counts.iterations;
+    sum.values += walker.counts.values;
+    sum.gradients += walker.counts.gradients;
+  }
+  return {{"descent_step", sum.iterations},
+          {"objective_value", sum.values},
+          {"subgradient", sum.gradients}};
 }
 
 std::vector<double> Descent::values(std::span<const double> x, Walker& walker) const {

@@ -352,9 +352,13 @@ std::vector<double> FrontSearch::gaps() const {
 }
 
 solve::Counters FrontSearch::counters() const {
-  return {
-      {"scalarised solve", solves_},   {"failed solve", failures_}, {"hole", holes_},
-      {"objective value", totals_[0]}, {"gradient", totals_[1]},    {"hessian_vector", totals_[2]}};
+  // Totals over ranks are sums; every rank knows the whole here.
+  const std::int64_t once = comm_.rank() == 0 ? 1 : 0;
+  return {{"scalarised_solve", once * solves_},
+          {"failed_solve", once * failures_},
+          {"objective_value", once * totals_[0]},
+          {"gradient", once * totals_[1]},
+          {"hessian_vector", once * totals_[2]}};
 }
 
 std::vector<std::pair<std::string, std::string>> FrontSearch::notes() const {

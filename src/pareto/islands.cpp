@@ -217,7 +217,10 @@ void Islands::judge(const Population& best) {
 }
 
 solve::Counters Islands::counters() const {
-  return {{"evaluation", evaluations_}, {"failed evaluation", failures_.count}};
+  // Totals over ranks are sums; every rank knows the whole here.
+  const bool speaks = comm_.rank() == 0;
+  return {{"evaluation", speaks ? evaluations_ : 0},
+          {"failed_evaluation", speaks ? failures_.count : 0}};
 }
 
 std::vector<std::pair<std::string, std::string>> Islands::notes() const {

@@ -79,7 +79,8 @@ class Descent final : public solve::Method {
   /// **Collective**, some allreduces of one number and an allgatherv of the points.
   void step() override;
   [[nodiscard]] solve::Report report() const override { return report_; }
-  [[nodiscard]] solve::Counters counters() const override { return counters_; }
+  /// Of the starts of this rank.
+  [[nodiscard]] solve::Counters counters() const override;
   void fields(state::FieldVisitor& visit) override;
   /// Names the nondominated points after the last step.
   void solution(state::FieldVisitor& visit) override;
@@ -108,7 +109,6 @@ class Descent final : public solve::Method {
   std::vector<Walker> walkers_;
   std::int64_t iteration_ = 0;
   solve::Report report_;
-  solve::Counters counters_;
   Front front_;
 };
 

@@ -64,6 +64,8 @@ class FrontSearch final : public solve::Method {
   /// Converged points, equal on every rank; two objectives: by ascending f_1.
   [[nodiscard]] Population front() const;
   [[nodiscard]] const std::vector<FrontMember>& members() const { return members_; }
+  /// Gaps that no solution halves.
+  [[nodiscard]] std::int64_t holes() const { return holes_; }
   /// Distances of neighbours in scaled objectives (two objectives).
   [[nodiscard]] std::vector<double> gaps() const;
 

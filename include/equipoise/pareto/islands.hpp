@@ -65,6 +65,7 @@ class Islands final : public solve::Method {
   /// The nondominated members of all islands, equal on every rank. **Collective.**
   [[nodiscard]] Population front();
   [[nodiscard]] std::int64_t evaluations() const { return evaluations_; }
+  [[nodiscard]] const Failures& failures() const { return failures_; }
 
  private:
   [[nodiscard]] std::vector<Population> gather();
