@@ -102,9 +102,11 @@ MethodSpec compressed_extragradient_spec();
 MethodSpec masha1_spec();
 MethodSpec masha2_spec();
 MethodSpec accelerated_gradient_spec();
+MethodSpec automatic_spec();
 MethodSpec cogs_spec();
 MethodSpec ogs_spec();
 MethodSpec optimistic_masha_spec();
+MethodSpec optimistic_spec();
 MethodSpec three_pillars_spec();
 
 }  // namespace equipoise::vi

@@ -62,6 +62,16 @@ void Evaluation::agent(std::int64_t m, std::span<const double> z, std::span<doub
   }
 }
 
+void Evaluation::batch(std::int64_t m, std::span<const double> z,
+                       std::span<const std::int64_t> parts, std::span<double> out) {
+  try {
+    problem_.apply_batch(m, z, parts, out);
+    part_calls_ += std::ssize(parts);
+  } catch (...) {
+    fail(m, out);
+  }
+}
+
 void Evaluation::surrogate(std::span<const double> z, std::span<double> out) {
   try {
     problem_.surrogate(z, out);
@@ -225,7 +235,10 @@ parallel::Traffic Evaluation::traffic() const {
 solve::Counters Evaluation::counters() const {
   // The surrogate is replicated: every rank makes the same calls, and one of them is counted.
   const std::int64_t own = setting_.comm.rank() == 0 ? surrogate_calls_ : 0;
-  return {{"operator", operator_calls_}, {"prox", prox_calls_}, {"surrogate", own}};
+  return {{"operator", operator_calls_},
+          {"prox", prox_calls_},
+          {"part", part_calls_},
+          {"surrogate", own}};
 }
 
 }  // namespace equipoise::vi

@@ -13,11 +13,15 @@ namespace {
 struct MashaOptions {
   std::string step = "auto";
   double snapshot_probability = 0.0;
+  std::int64_t batch = 0;
   Compression compression;
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step, "auto (adapted at snapshots), theory, or a number");
     visit.option("p", snapshot_probability,
                  "probability of an uncompressed snapshot; 0 takes max(1/beta, 1/d)", {0.0, 1.0});
+    visit.option("batch", batch,
+                 "parts of its data that an agent draws for a message (VR-MASHA); 0 for all",
+                 state::non_negative);
     visit.option("codec", compression.codec,
                  "codec from agents to owners (see: equipoise list compressors)");
     visit.option("server_codec", compression.server_codec, "codec from owners to all");
@@ -47,13 +51,15 @@ class Masha final : public Base {
         contractive_(contractive),
         rule_(StepRule::parse(options.step)),
         p_(options.snapshot_probability),
+        batch_(options.batch),
         z_(start()) {
     if (contractive_) {
       require_contractive(options.compression);
     } else {
       require_unbiased(f_, "masha1", options.compression);
     }
-    if (p_ == 0.0) p_ = usual_snapshot_probability(f_);
+    if (batch_ > 0) check_batch();
+    if (p_ == 0.0) p_ = usual_probability();
     const double step = first_step();  // before the other vectors: the estimates need room too
     w_ = z_;
     for (auto* v : {&at_w_, &half_}) *v = vector();
@@ -69,10 +75,15 @@ class Masha final : public Base {
   void step() override {
     report_.fresh = false;
     move_to(half_, {});
-    f_.agents(half_, rows_);
-    const double factor = contractive_ ? guard_.step : 1.0;
-    const std::size_t n = rows_.size();
-    for (std::size_t i = 0; i < n; ++i) rows_[i] = factor * (rows_[i] - rows_at_w_[i]);
+    if (batch_ > 0) {
+      batch_differences();
+    } else {
+      f_.agents(half_, rows_);
+      linalg::add_scaled(rows_, -1.0, rows_at_w_, rows_);
+    }
+    if (contractive_) {
+      for (double& v : rows_) v *= guard_.step;
+    }
     if (contractive_) {
       f_.compressed(iteration_, rows_, change_);
       linalg::add_scaled(half_, -1.0, change_, z_);
@@ -108,6 +119,44 @@ class Masha final : public Base {
     return compression;
   }
   [[nodiscard]] bool adaptive() const { return rule_.automatic(); }
+
+  void check_batch() const {
+    if (f_.problem().finite_sum()) return;
+    throw ConfigurationError(
+        "method.batch = {}: this problem's operator is no mean over data (it offers no "
+        "apply_batch); leave method.batch out",
+        batch_);
+  }
+
+  /// VR-MASHA: min(1/beta, b/r), a snapshot about as often as an agent has seen its r parts once.
+  [[nodiscard]] double usual_probability() const {
+    const double usual = usual_snapshot_probability(f_);
+    if (batch_ == 0) return usual;
+    std::int64_t parts = 1;
+    for (std::int64_t m = 0; m < f_.problem().agents(); ++m) {
+      parts = std::max(parts, f_.problem().samples(m));
+    }
+    return std::min(usual, static_cast<double>(batch_) / static_cast<double>(parts));
+  }
+
+  /// rows = mean over a drawn batch of the parts' F(zh) - F(w); the same batch at both points.
+  void batch_differences() {
+    const std::size_t d = half_.size();
+    parts_.resize(static_cast<std::size_t>(batch_));
+    part_value_.resize(d);
+    for (std::int64_t m = f_.hosted().begin; m < f_.hosted().end; ++m) {
+      const parallel::Draw draw(f_.setting().seed, parallel::Purpose::batch, iteration_, m);
+      const auto r = static_cast<std::uint64_t>(f_.problem().samples(m));
+      for (std::size_t j = 0; j < parts_.size(); ++j) {
+        parts_[j] = static_cast<std::int64_t>(draw.below(r, j));
+      }
+      const auto row =
+          std::span(rows_).subspan(static_cast<std::size_t>(m - f_.hosted().begin) * d, d);
+      f_.batch(m, half_, parts_, row);
+      f_.batch(m, w_, parts_, part_value_);
+      linalg::add_scaled(row, -1.0, part_value_, row);
+    }
+  }
 
   /// The constant C of E norm(G)^2 <= C^2 norm(zh - w)^2.
   [[nodiscard]] double second_moment(double lipschitz, double lipschitz_rms) const {
@@ -222,8 +271,11 @@ class Masha final : public Base {
   }
 
   bool contractive_;
+  std::vector<std::int64_t> parts_;
+  std::vector<double> part_value_;
   StepRule rule_;
   double p_;
+  std::int64_t batch_;
   Safeguard guard_;
   std::vector<double> z_, w_, at_w_, half_, change_, rows_at_w_, rows_, best_;
 };

@@ -8,8 +8,16 @@ namespace equipoise::vi {
 const std::vector<MethodSpec>& methods() {
   static const std::vector<MethodSpec> all = [] {
     std::vector<MethodSpec> list = {
-        extragradient_spec(),        masha1_spec(), masha2_spec(), compressed_extragradient_spec(),
-        accelerated_gradient_spec(), ogs_spec(),    cogs_spec(),   three_pillars_spec(),
+        automatic_spec(),
+        optimistic_spec(),
+        extragradient_spec(),
+        masha1_spec(),
+        masha2_spec(),
+        compressed_extragradient_spec(),
+        accelerated_gradient_spec(),
+        ogs_spec(),
+        cogs_spec(),
+        three_pillars_spec(),
         optimistic_masha_spec(),
     };
     for (auto& spec : serial_specs()) list.push_back(std::move(spec));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 namespace equipoise::vi {
 namespace {
@@ -16,8 +17,8 @@ struct SlidingOptions {
   Compression compression{.codec = "bf16", .server_codec = "bf16"};
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step,
-                 "auto (8/delta, halved where it fails), theory (1/(32 delta) without "
-                 "extrapolation), or a number");
+                 "auto (8/delta, or 1/L without a sample; halved where it fails), theory (1/(32 "
+                 "delta) without extrapolation), or a number");
     visit.option(
         "memory", memory,
         "differences kept for extrapolation; 0 for none, -1 for 50 (20 for d > 1e5, 5 for d > 1e6)",
@@ -45,10 +46,15 @@ struct SlidingOptions {
 /// judges every proposal. Beyond twice the best it is taken back, and the step is halved; below
 /// 0.5/delta, where the plain iteration converges by itself, plain steps follow instead, twice as
 /// many each time. So the extrapolation can only help: either it lowers the best residual again and
-/// again, or the plain iteration does. With identity codecs and memory 0 this is OGS.
+/// again, or the plain iteration does. With identity codecs and memory 0 this is OGS;
+/// with F_1 = 0 it is the extrapolated optimistic gradient (Popov 1980), where delta becomes L.
 class Sliding final : public Base {
  public:
-  Sliding(const Setting& setting, const ProblemView& problem, const SlidingOptions& options)
+  /// Whether the subproblems use the problem's data sample F_1; `choose` by how alike agents are.
+  enum class Sample { use, none, choose };
+
+  Sliding(const Setting& setting, const ProblemView& problem, const SlidingOptions& options,
+          Sample sample)
       : Base(setting, problem, with_feedback(options.compression)),
         rule_(StepRule::parse(options.step)),
         inner_tolerance_(options.inner_tolerance),
@@ -62,9 +68,9 @@ class Sliding final : public Base {
         residual_(vector()),
         rows_(f_.rows_size()),
         known_rows_(compressed_ ? f_.rows_size() : 0),
-        similarity_(estimate_similarity(f_, z_)),
-        resolvent_(f_, similarity_.surrogate),
+        similarity_(constants(sample, options)),
         anderson_(f_.size(), memory(options)) {
+    if (similar_) resolvent_.emplace(f_, similarity_.surrogate);
     first_step();
     differences(rows_);
     f_.average(rows_, g_);
@@ -80,7 +86,7 @@ class Sliding final : public Base {
 
   void step() override {
     propose();
-    resolvent_.solve(step_, x_, inner_tolerance_, z_);
+    solve_local();
     ++iteration_;
     previous_g_ = g_;
     exchange();
@@ -120,6 +126,49 @@ class Sliding final : public Base {
     return compression;
   }
 
+  /// Measured by every rank for its agents, without exchanging vectors; decides `similar_`.
+  Similarity constants(Sample sample, const SlidingOptions& options) {
+    similar_ = sample != Sample::none && f_.problem().has_surrogate();
+    Similarity s;
+    if (similar_) {
+      s = estimate_similarity(f_, z_);
+      // Beyond 0.3 the sample misleads more than it helps (measured on games of dimension 2000),
+      // unless the extrapolation remembers enough to correct it in every direction.
+      const bool covers = 4 * memory(options) >= static_cast<std::int64_t>(f_.size());
+      if (sample == Sample::choose && s.max > (covers ? 2.0 : 0.3) * s.surrogate) similar_ = false;
+      notes_.emplace_back(
+          "agents", fmt::format("delta/L = {:.3g}: {}", s.max / s.surrogate,
+                                similar_ ? "alike enough for subproblems with a replicated sample"
+                                         : "too unlike, the sample is left out"));
+    } else if (sample == Sample::choose) {
+      notes_.emplace_back("agents", "the problem replicates no data sample");
+    }
+    if (!similar_) {
+      s.surrogate = 0.0;
+      s.max = s.rms = estimate_lipschitz_rms(f_, z_);
+    }
+    return s;
+  }
+
+  /// z := the resolvent at x.
+  void solve_local() {
+    if (similar_) {
+      resolvent_->solve(step_, x_, inner_tolerance_, z_);
+    } else {
+      z_ = x_;
+      f_.prox(step_, z_);
+    }
+  }
+
+  /// out = F_1(z), 0 without a sample.
+  void sample_operator(std::span<const double> z, std::span<double> out) {
+    if (similar_) {
+      f_.surrogate(z, out);
+    } else {
+      std::fill(out.begin(), out.end(), 0.0);
+    }
+  }
+
   /// As many differences as stay small beside the data.
   [[nodiscard]] std::int64_t memory(const SlidingOptions& options) const {
     if (rule_.kind == StepRule::Kind::theory) return 0;
@@ -135,18 +184,21 @@ class Sliding final : public Base {
     }
     // Agents that are nearly alike would allow steps whose subproblems are hopeless.
     const double delta = std::max(similarity_.max, 0.02 * similarity_.surrogate);
-    const double factor = !rule_.automatic() ? 1.0 / 32.0 : extrapolates() ? 8.0 : 0.5;
+    const double factor = !rule_.automatic() ? 1.0 / 32.0
+                          : !extrapolates()  ? 0.5
+                          : similar_         ? 8.0
+                                             : 1.0;
     step_ = factor / (delta > 0.0 ? delta : 1.0);
     plain_step_ = 0.5 / (delta > 0.0 ? delta : 1.0);
-    notes_.emplace_back(
-        "step", fmt::format("{:.4g}, largest delta = {:.4g}, L of the surrogate = {:.4g}", step_,
-                            similarity_.max, similarity_.surrogate));
+    notes_.emplace_back("step", fmt::format("{:.4g}, {} = {:.4g}, L of the sample = {:.4g}", step_,
+                                            similar_ ? "largest delta" : "rms of the agents' L",
+                                            similarity_.max, similarity_.surrogate));
   }
 
   /// rows = G_m(z) = F_m(z) - F_1(z); image_ = F_1(z).
   void differences(std::vector<double>& rows) {
     f_.agents(z_, rows);
-    f_.surrogate(z_, image_);
+    sample_operator(z_, image_);
     subtract_from_rows(image_, rows);
   }
 
@@ -176,7 +228,7 @@ class Sliding final : public Base {
     f_.average(known_rows_, g_);
     tracked_ = g_;
     f_.mean().reset();
-    f_.surrogate(z_, image_);
+    sample_operator(z_, image_);
     estimate();
   }
 
@@ -252,11 +304,12 @@ class Sliding final : public Base {
     anderson_.clear();
     since_best_ = 0;
     report_.failed = false;
-    f_.surrogate(z_, image_);
+    sample_operator(z_, image_);
     estimate();
     evaluate();
   }
 
+  bool similar_ = false;
   StepRule rule_;
   double inner_tolerance_;
   bool compressed_;
@@ -270,23 +323,45 @@ class Sliding final : public Base {
   std::vector<double> z_, x_, g_, previous_g_, image_, residual_, rows_, known_rows_, tracked_;
   std::vector<double> best_x_, best_z_, best_g_;
   Similarity similarity_;
-  Resolvent resolvent_;
+  std::optional<Resolvent> resolvent_;
   Anderson anderson_;
 };
 
-}  // namespace
-
-MethodSpec ogs_spec() {
-  return {"ogs",
-          "optimistic gradient sliding, extrapolated: subproblems with a data sample that every "
-          "rank holds, compressed changes both ways",
-          [](state::OptionVisitor& visit) { SlidingOptions{}.describe(visit); },
-          [](const ProblemView& problem) { return refuse_without_surrogate(problem, "ogs"); },
-          [](const Setting& setting, const ProblemView& problem, state::Config& config) {
+MethodSpec spec(const std::string& name, const std::string& help, Sliding::Sample sample) {
+  return {name, help, [](state::OptionVisitor& visit) { SlidingOptions{}.describe(visit); },
+          [name, sample](const ProblemView& problem) {
+            if (sample == Sliding::Sample::use) return refuse_without_surrogate(problem, name);
+            return problem.partitioned()
+                       ? name +
+                             " exchanges a mean over agents, but this problem's vector is "
+                             "partitioned over ranks; use extragradient"
+                       : std::string();
+          },
+          [sample](const Setting& setting, const ProblemView& problem, state::Config& config) {
             SlidingOptions options;
             config.read("method", options);
-            return std::make_unique<Sliding>(setting, problem, options);
+            return std::make_unique<Sliding>(setting, problem, options, sample);
           }};
+}
+
+}  // namespace
+
+MethodSpec automatic_spec() {
+  return spec("auto",
+              "measures how alike the agents are and takes ogs or optimistic; few bytes, no tuning",
+              Sliding::Sample::choose);
+}
+MethodSpec ogs_spec() {
+  return spec(
+      "ogs",
+      "optimistic gradient sliding, extrapolated: subproblems with a data sample that every "
+      "rank holds, compressed changes both ways",
+      Sliding::Sample::use);
+}
+MethodSpec optimistic_spec() {
+  return spec("optimistic",
+              "optimistic gradient, extrapolated: one mean of compressed changes an iteration",
+              Sliding::Sample::none);
 }
 
 }  // namespace equipoise::vi

@@ -190,11 +190,13 @@ TEST(Similarity, BoxConstrainedGameIsSolvedByEveryMethod) {
   {
     const BoxGame problem{game(comm, 0.1, 30, 5), 0.15};
     Vector value(30), sum(30);
-    for (const std::string name : {"ogs", "three-pillars", "cogs", "optimistic-masha"}) {
+    for (const std::string name :
+         {"ogs", "optimistic", "three-pillars", "cogs", "optimistic-masha"}) {
       const auto method = make(setting(comm), problem, name);
       const auto summary = solve_to(comm, *method, 1e-8);
       EXPECT_EQ(summary.stop, solve::Stop::converged) << name;
-      const Vector z = name == "ogs" ? field(*method, "z") : field(*method, "w");
+      const Vector z = name.starts_with("o") && name != "optimistic-masha" ? field(*method, "z")
+                                                                           : field(*method, "w");
       const auto at_bound =
           std::count_if(z.begin(), z.end(), [](double v) { return std::abs(v) == 0.15; });
       EXPECT_GT(at_bound, 3) << name;
@@ -218,7 +220,8 @@ TEST(Similarity, BoxConstrainedGameIsSolvedByEveryMethod) {
 }
 
 TEST(Similarity, SameBitsOnAnyNumberOfRanks) {
-  for (const std::string name : {"ogs", "three-pillars", "cogs", "optimistic-masha"}) {
+  for (const std::string name :
+       {"ogs", "optimistic", "three-pillars", "cogs", "optimistic-masha"}) {
     Vector reference;
     {
       Comm world = Comm::duplicate(MPI_COMM_WORLD);
@@ -242,7 +245,8 @@ TEST(Similarity, SameBitsOnAnyNumberOfRanks) {
 TEST(Similarity, ContinuesExactlyFromItsFields) {
   for_sizes([](const Comm& comm) {
     const auto problem = game(comm, 1.0, 30, 5);
-    for (const std::string name : {"ogs", "three-pillars", "cogs", "optimistic-masha"}) {
+    for (const std::string name :
+         {"ogs", "optimistic", "three-pillars", "cogs", "optimistic-masha"}) {
       const auto first = make(setting(comm), problem, name);
       for (int k = 0; k < 40; ++k) first->step();
       Transfer state;
@@ -258,6 +262,72 @@ TEST(Similarity, ContinuesExactlyFromItsFields) {
       EXPECT_EQ(first->report().residual, second->report().residual) << name;
     }
   });
+}
+
+TEST(Similarity, AutoTakesTheSampleWhereAgentsAreAlike) {
+  Comm world = Comm::duplicate(MPI_COMM_WORLD);
+  Comm self = world.split(world.rank());
+  const auto note = [&](double heterogeneity) {
+    const auto problem = game(self, heterogeneity, 300, 4);
+    return make(setting(self), problem, "auto")->notes().front().second;
+  };
+  EXPECT_NE(note(0.05).find("alike enough"), std::string::npos);
+  EXPECT_NE(note(1.0).find("too unlike"), std::string::npos);
+  self.close();
+  world.close();
+}
+
+TEST(Similarity, AutoSolvesBothReferenceGames) {
+  std::int64_t bytes = 0;
+  median_iterations(0.1, "auto", {}, &bytes);
+  EXPECT_LE(bytes, 1633000 / 100);
+  median_iterations(1.0, "auto", {}, &bytes);
+  EXPECT_LE(bytes, 1615000 / 34);
+}
+
+/// Least squares over parts, F_{m,j}(z) = a_j (a_j'z - b_j) + 0.5 z with a rotation.
+struct Parts {
+  static constexpr std::int64_t count = 12;
+  [[nodiscard]] static std::int64_t dimension() { return 4; }
+  [[nodiscard]] static std::int64_t agents() { return 3; }
+  [[nodiscard]] static std::int64_t samples(std::int64_t) { return count; }
+  static void apply_batch(std::int64_t m, std::span<const double> z,
+                          std::span<const std::int64_t> parts, std::span<double> out) {
+    for (std::size_t i = 0; i < 4; ++i) out[i] = 0.5 * z[i] + (i < 2 ? z[i + 2] : -z[i - 2]);
+    for (const std::int64_t j : parts) {
+      double a[4], r = -static_cast<double>(j % 3);
+      for (int i = 0; i < 4; ++i) {
+        a[i] = std::sin(static_cast<double>(m * count + j) + 2.0 * i);
+        r += a[i] * z[static_cast<std::size_t>(i)];
+      }
+      for (std::size_t i = 0; i < 4; ++i) out[i] += r * a[i] / static_cast<double>(parts.size());
+    }
+  }
+  static void apply(std::int64_t m, std::span<const double> z, std::span<double> out) {
+    std::int64_t all[count];
+    for (std::int64_t j = 0; j < count; ++j) all[j] = j;
+    apply_batch(m, z, all, out);
+  }
+};
+static_assert(AgentProblem<Parts>);
+
+TEST(Similarity, BatchesReachTheSolutionWithoutANoiseFloor) {
+  const Parts problem;
+  Comm comm = Comm::duplicate(MPI_COMM_WORLD);
+  for (const std::string name : {"masha1", "masha2"}) {
+    const auto method = make(setting(comm), problem, name, {"method.batch=2"});
+    const auto summary = solve_to(comm, *method, 1e-9, 20000);
+    EXPECT_EQ(summary.stop, solve::Stop::converged) << name;
+    // The exact operator at the solution, summed without the method.
+    const Vector w = field(*method, "w");
+    Vector value(4), sum(4, 0.0);
+    for (int m = 0; m < 3; ++m) {
+      Parts::apply(m, w, value);
+      for (std::size_t i = 0; i < 4; ++i) sum[i] += value[i] / 3.0;
+    }
+    for (const double v : sum) EXPECT_NEAR(v, 0.0, 1e-8) << name;
+  }
+  comm.close();
 }
 
 std::string refusal(const ProblemView& problem, const std::string& name, const Words& words) {
@@ -292,6 +362,7 @@ TEST(Similarity, RefusesBiasedCodecsAndProblemsWithoutASurrogate) {
     EXPECT_NE(refusal(bare, name, {}).find("surrogate"), std::string::npos) << name;
   }
   EXPECT_EQ(refusal(bare, "optimistic-masha", {}), "");
+  EXPECT_NE(refusal(bare, "masha1", {"method.batch=2"}).find("apply_batch"), std::string::npos);
 }
 
 }  // namespace

@@ -60,6 +60,9 @@ class Evaluation {
 
   /// out = F_m(z) of a hosted agent. Communication-free.
   void agent(std::int64_t agent, std::span<const double> z, std::span<double> out);
+  /// out = the mean of a hosted agent's parts in `parts`, at z. Communication-free.
+  void batch(std::int64_t agent, std::span<const double> z, std::span<const std::int64_t> parts,
+             std::span<double> out);
   /// out = F_1(z), the problem's surrogate, with the same bits on every rank. Communication-free.
   void surrogate(std::span<const double> z, std::span<double> out);
   /// rows = F_m(z) of the hosted agents. Communication-free.
@@ -120,6 +123,7 @@ class Evaluation {
   std::int64_t failed_agent_ = -1;
   std::int64_t operator_calls_ = 0;
   std::int64_t prox_calls_ = 0;
+  std::int64_t part_calls_ = 0;
   std::int64_t surrogate_calls_ = 0;
 };
 

@@ -92,7 +92,7 @@ std::vector<std::string> VariationalInstance::methods() const {
                           [](const std::string& n) { return n == "accelerated-gradient"; });
   } else if (!view_.partitioned()) {
     // One agent has nobody to compress for.
-    const std::string first = view_.agents() == 1 ? "feg" : "masha1";
+    const std::string first = view_.agents() == 1 ? "feg" : "auto";
     std::stable_partition(names.begin(), names.end(),
                           [&](const std::string& n) { return n == first; });
   }
