@@ -105,6 +105,19 @@ void require_unbiased(const Evaluation& f, const std::string& method,
   check(f.mean().server(), "method.server_codec", compression.server_codec);
 }
 
+void require_contractive(const Evaluation& f, const Compression& compression) {
+  const auto check = [](const compress::Descriptor& codec, const std::string& key,
+                        const std::string& text) {
+    if (codec.kind != compress::Descriptor::Kind::unbiased || !(codec.omega >= 1.0)) return;
+    throw ConfigurationError(
+        "{} = {} is not contractive (omega = {:.3g}), and error feedback would let its errors "
+        "grow without bound; use topk, randk-unscaled or natural, or masha1",
+        key, text, codec.omega);
+  };
+  check(f.mean().device(), "method.codec", compression.codec);
+  check(f.mean().server(), "method.server_codec", compression.server_codec);
+}
+
 double usual_snapshot_probability(const Evaluation& f) {
   const compress::Descriptor device = f.mean().device();
   const double d = static_cast<double>(f.problem().dimension());

@@ -87,6 +87,8 @@ double power_iteration(Evaluation& f, std::span<const double> z, int rounds, con
 /// Throws ConfigurationError where a codec is biased, naming it and what to do instead.
 void require_unbiased(const Evaluation& f, const std::string& method,
                       const Compression& compression);
+/// Throws ConfigurationError where error feedback would let a codec's errors grow (omega >= 1).
+void require_contractive(const Evaluation& f, const Compression& compression);
 /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages; and at least the density of a
 /// sparsifier, however few bytes its values take.
 double usual_snapshot_probability(const Evaluation& f);

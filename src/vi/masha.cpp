@@ -54,7 +54,7 @@ class Masha final : public Base {
         batch_(options.batch),
         z_(start()) {
     if (contractive_) {
-      require_contractive(options.compression);
+      require_contractive(f_, options.compression);
     } else {
       require_unbiased(f_, "masha1", options.compression);
     }
@@ -173,19 +173,6 @@ class Masha final : public Base {
     }
     return std::sqrt(q_server *
                      ((q - 1.0) / agents * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
-  }
-
-  void require_contractive(const Compression& compression) const {
-    const auto check = [](const compress::Descriptor& codec, const std::string& key,
-                          const std::string& text) {
-      if (codec.kind != compress::Descriptor::Kind::unbiased || !(codec.omega >= 1.0)) return;
-      throw ConfigurationError(
-          "{} = {} is not contractive (omega = {:.3g}), and error feedback would let its errors "
-          "grow without bound; use topk, randk-unscaled or natural, or masha1",
-          key, text, codec.omega);
-    };
-    check(f_.mean().device(), "method.codec", compression.codec);
-    check(f_.mean().server(), "method.server_codec", compression.server_codec);
   }
 
   /// dl = 1/alpha of E norm(C(v) - v)^2 <= (1 - alpha) norm(v)^2.

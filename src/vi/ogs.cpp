@@ -70,6 +70,7 @@ class Sliding final : public Base {
         known_rows_(compressed_ ? f_.rows_size() : 0),
         similarity_(constants(sample, options)),
         anderson_(f_.size(), memory(options)) {
+    require_contractive(f_, options.compression);
     if (similar_) resolvent_.emplace(f_, similarity_.surrogate);
     first_step();
     differences(rows_);

@@ -361,6 +361,8 @@ TEST(Similarity, RefusesBiasedCodecsAndProblemsWithoutASurrogate) {
   for (const std::string name : {"ogs", "three-pillars", "cogs"}) {
     EXPECT_NE(refusal(bare, name, {}).find("surrogate"), std::string::npos) << name;
   }
+  EXPECT_NE(refusal(problem, "ogs", {"method.codec=randk:1"}).find("not contractive"),
+            std::string::npos);
   EXPECT_EQ(refusal(bare, "optimistic-masha", {}), "");
   EXPECT_NE(refusal(bare, "masha1", {"method.batch=2"}).find("apply_batch"), std::string::npos);
 }
