@@ -18,7 +18,7 @@ using partition::Layout;
 using partition::Partition;
 
 /// Coordinates handled at a time: large enough to hide latency, small enough to stay in cache.
-constexpr std::int64_t segment_coordinates = 131072;
+constexpr std::int64_t segment_coordinates = 65536;
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -304,11 +304,11 @@ class Mean::Impl {
     if (cursor > bytes.size())
       throw Error(Exit::defect, "a message is shorter than its table of lengths");
     for (std::int64_t agent = theirs.begin; agent < theirs.end; ++agent) {
-      std::int64_t length = range.size() * 8;
+      std::int64_t length = 0;
       if (lengths) {
         std::memcpy(&length, bytes.data() + at(agent - theirs.begin) * sizeof length,
                     sizeof length);
-      } else if (codec) {
+      } else {
         length = *codec->bytes(range, layout_.chunks(), draw_->with_agent(agent), agent);
       }
       if (length < 0 || at(length) > bytes.size() - cursor) {
@@ -316,26 +316,8 @@ class Mean::Impl {
       }
       const auto piece = bytes.subspan(cursor, at(length));
       cursor += at(length);
-      if (codec) {
-        codec->decode_add(piece, range, layout_.chunks(), draw_->with_agent(agent), agent,
-                          weight(agent), out);
-      } else {
-        add_raw(piece, agent, out);
-      }
-    }
-  }
-
-  void add_raw(std::span<const std::byte> piece, std::int64_t agent, std::span<double> out) const {
-    // Receive buffers come from the allocator, so their doubles are aligned.
-    add_values({reinterpret_cast<const double*>(piece.data()), out.size()}, agent, out);
-  }
-
-  /// The first agent sets, the others add.
-  void add_values(std::span<const double> values, std::int64_t agent, std::span<double> out) const {
-    if (agent == 0) {
-      set_scaled(weight(agent), values, out);
-    } else {
-      add_scaled(weight(agent), values, out);
+      codec->decode_add(piece, range, layout_.chunks(), draw_->with_agent(agent), agent,
+                        weight(agent), out);
     }
   }
 
@@ -547,24 +529,10 @@ class Mean::Impl {
     const Range* mine = segment(comm_.rank(), j);
     if (mine) {
       const auto values = out.subspan(at(mine->begin), at(mine->size()));
-      if (device || agents_.size() == 0) std::fill(values.begin(), values.end(), 0.0);
-      for (int s = 0; s < comm_.size(); ++s) {
-        if (agents_.range(s).size() == 0) continue;
-        if (s == comm_.rank()) {
-          add_own(source, *mine, device, lengths, values);
-          continue;
-        }
-        Slot& t = slot(j, s);
-        if (lengths) {
-          exchange_.receive_any_length(s, up_tag(j), t.up_in);
-          const auto table = agents_.range(s).size() * 8;
-          traffic_.received += std::ssize(t.up_in) - table;
-          traffic_.header_received += table;
-        } else {
-          exchange_.finish(t.up_receive);
-          traffic_.received += std::ssize(t.up_in);
-        }
-        unpack(t.up_in, s, *mine, device, lengths, values);
+      if (device) {
+        sum_decoded(j, source, *mine, device, lengths, values);
+      } else {
+        sum_plain(j, source, *mine, values);
       }
     }
     for (int r = 0; r < comm_.size(); ++r) {
@@ -572,17 +540,61 @@ class Mean::Impl {
     }
   }
 
-  void add_own(std::span<const double> source, Range mine, const Codec* device, bool lengths,
-               std::span<double> values) {
-    if (device) {
-      pack(source, mine, device, lengths, own_);
-      unpack(own_.bytes, comm_.rank(), mine, device, lengths, values);
-      return;
+  void sum_decoded(std::size_t j, std::span<const double> source, Range mine, const Codec* device,
+                   bool lengths, std::span<double> values) {
+    std::fill(values.begin(), values.end(), 0.0);
+    for (int s = 0; s < comm_.size(); ++s) {
+      if (agents_.range(s).size() == 0) continue;
+      if (s == comm_.rank()) {
+        pack(source, mine, device, lengths, own_);
+        unpack(own_.bytes, s, mine, device, lengths, values);
+        continue;
+      }
+      Slot& t = slot(j, s);
+      const std::int64_t table = lengths ? agents_.range(s).size() * 8 : 0;
+      if (lengths) {
+        exchange_.receive_any_length(s, up_tag(j), t.up_in);
+      } else {
+        exchange_.finish(t.up_receive);
+      }
+      traffic_.received += std::ssize(t.up_in) - table;
+      traffic_.header_received += table;
+      unpack(t.up_in, s, mine, device, lengths, values);
     }
-    for (std::int64_t a = 0; a < hosted_.size(); ++a) {
-      uplink_[at(a)] += mine.size() * 8;
-      add_values(row(source, a).subspan(at(mine.begin), at(mine.size())), hosted_.begin + a,
-                 values);
+  }
+
+  /// Uncompressed: block by block over all agents, so that the sum stays in the nearest cache.
+  void sum_plain(std::size_t j, std::span<const double> source, Range mine,
+                 std::span<double> values) {
+    plain_.clear();
+    for (int s = 0; s < comm_.size(); ++s) {
+      const std::int64_t agents = agents_.range(s).size();
+      if (s == comm_.rank()) {
+        for (std::int64_t a = 0; a < agents; ++a) {
+          uplink_[at(a)] += mine.size() * 8;
+          plain_.push_back(row(source, a).data() + mine.begin);
+        }
+      } else if (agents > 0) {
+        Slot& t = slot(j, s);
+        exchange_.finish(t.up_receive);
+        traffic_.received += std::ssize(t.up_in);
+        // Receive buffers come from the allocator, so their doubles are aligned.
+        const auto* data = reinterpret_cast<const double*>(t.up_in.data());
+        for (std::int64_t a = 0; a < agents; ++a) plain_.push_back(data + a * mine.size());
+      }
+    }
+    if (plain_.empty()) std::fill(values.begin(), values.end(), 0.0);
+    constexpr std::size_t block = 2048;
+    for (std::size_t first = 0; first < values.size(); first += block) {
+      const auto part = values.subspan(first, std::min(block, values.size() - first));
+      for (std::size_t m = 0; m < plain_.size(); ++m) {
+        const std::span<const double> in(plain_[m] + first, part.size());
+        if (m == 0) {
+          set_scaled(setting_.weights[m], in, part);
+        } else {
+          add_scaled(setting_.weights[m], in, part);
+        }
+      }
     }
   }
 
@@ -728,6 +740,7 @@ class Mean::Impl {
   std::vector<Selection> selections_;
   Selection chunk_selection_;
   Packed own_;
+  std::vector<const double*> plain_;
   std::optional<Draw> draw_, server_draw_;
   std::vector<double> packed_rows_, packed_out_;
   std::vector<std::int64_t> uplink_;

@@ -41,7 +41,7 @@ struct MeanSetting {
 /// to all, and every rank adds them in agent order (`allgatherv`).
 ///
 /// Memory per rank beyond the caller's vectors: error feedback d per hosted agent and d / P;
-/// otherwise messages in flight, two segments of about 131072 coordinates per peer and hosted
+/// otherwise messages in flight, two segments of about 65536 coordinates per peer and hosted
 /// agent. Messages above 4 kB carry a header with a checksum. NaN or Inf in any contribution gives
 /// a NaN in `out` on every rank.
 class Mean {
