@@ -12,7 +12,16 @@
 namespace equipoise::solve {
 
 Progress::Progress(bool speaks, const Watch& watch)
-    : watch_(watch), speaks_(speaks && !watch.quiet), terminal_(isatty(STDERR_FILENO) != 0) {}
+    : watch_(watch),
+      first_rank_(speaks),
+      speaks_(speaks && !watch.quiet),
+      terminal_(isatty(STDERR_FILENO) != 0) {}
+
+void Progress::warn(const std::string& line) {
+  if (!first_rank_) return;
+  end();
+  fmt::print(stderr, "equipoise: warning: {}\n", line);
+}
 
 void Progress::note(const std::string& line) {
   if (!speaks_) return;

@@ -121,7 +121,7 @@ class Loop {
     if (!saving_.resume_from.empty()) {
       const auto loaded =
           state::CheckpointStore(comm_, saving_.resume_from).load(state_, saving_.identity);
-      for (const auto& warning : loaded.warnings) progress_.note("warning: " + warning);
+      for (const auto& warning : loaded.warnings) progress_.warn(warning);
       progress_.note(fmt::format("resumed from {} at iteration {}", loaded.path, state_.iteration));
       rows_merged_ = state_.trace.columns.front().size();
       forget_start();

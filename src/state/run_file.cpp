@@ -3,6 +3,7 @@
 
 #include <equipoise/state/run_file.hpp>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -173,6 +174,16 @@ void check_path(const std::string& path, bool overwrite) {
     throw CheckpointError("{}: files cannot be written in {} ({}); choose another directory", path,
                           directory, std::strerror(errno));
   }
+  // Some directories let nobody create files whatever their permissions say; better known before
+  // the work than after.
+  const std::string probe = path + ".probe";
+  const int file = open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  if (file < 0) {
+    throw CheckpointError("{}: no file can be made in {} ({}); choose another directory", path,
+                          directory, std::strerror(errno));
+  }
+  close(file);
+  unlink(probe.c_str());
 }
 
 }  // namespace

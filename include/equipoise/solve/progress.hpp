@@ -15,6 +15,8 @@ struct Watch;
 class Progress {
  public:
   Progress(bool speaks, const Watch& watch);
+  /// A warning, on standard error even of a quiet run.
+  void warn(const std::string& line);
   /// A line for the log, above the live line.
   void note(const std::string& line);
   void update(std::int64_t iteration, double seconds, const Report& report,
@@ -24,6 +26,7 @@ class Progress {
 
  private:
   const Watch& watch_;
+  bool first_rank_;
   bool speaks_;
   bool terminal_;
   bool live_ = false;
