@@ -18,7 +18,7 @@ struct CegOptions {
                  state::at_least_one);
     visit.option("codec", compression.codec, "codec from agents to owners");
     visit.option("server_codec", compression.server_codec, "codec from owners to all");
-    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+    visit.option("collective", compression.collective, compress::collective_choices);
   }
 };
 

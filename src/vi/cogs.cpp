@@ -23,7 +23,7 @@ struct OptimisticOptions {
                  {0.0, 1.0});
     visit.option("codec", compression.codec, "codec from agents to owners, unbiased");
     visit.option("server_codec", compression.server_codec, "codec from owners to all, unbiased");
-    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+    visit.option("collective", compression.collective, compress::collective_choices);
   }
   void describe_inner(state::OptionVisitor& visit) {
     visit.option("inner_tolerance", inner_tolerance,

@@ -25,7 +25,7 @@ struct MashaOptions {
     visit.option("codec", compression.codec,
                  "codec from agents to owners (see: equipoise list compressors)");
     visit.option("server_codec", compression.server_codec, "codec from owners to all");
-    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+    visit.option("collective", compression.collective, compress::collective_choices);
   }
 };
 

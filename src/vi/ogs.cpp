@@ -29,7 +29,7 @@ struct SlidingOptions {
                  "codec of the changes that agents send to owners, with error feedback");
     visit.option("server_codec", compression.server_codec,
                  "codec of the changes that owners send to all, with error feedback");
-    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+    visit.option("collective", compression.collective, compress::collective_choices);
   }
 };
 

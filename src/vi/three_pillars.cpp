@@ -24,7 +24,7 @@ struct ThreePillarsOptions {
                  "what the residual of a local subproblem must fall to", state::probability);
     visit.option("codec", compression.codec, "codec from agents to owners, unbiased");
     visit.option("server_codec", compression.server_codec, "codec from owners to all, unbiased");
-    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+    visit.option("collective", compression.collective, compress::collective_choices);
   }
 };
 

@@ -101,6 +101,7 @@ inline std::vector<std::string> all_codecs() {
           "topk:0.2",
           "block-topk:1",
           "threshold:0.5",
+          "nonzero",
           "natural",
           "qsgd:7",
           "qsgd:255",

@@ -3,6 +3,8 @@
 #include <equipoise/compress/mean.hpp>
 #include <equipoise/parallel/random.hpp>
 
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -51,6 +53,37 @@ inline void on_every_size(const std::function<void(const Comm&)>& work) {
     world.barrier();
   }
   world.close();
+}
+
+/// sum of sent + weighted errors = sum of inputs, coordinate by coordinate, on `comm`.
+inline void conserve(const Comm& comm, const MeanSetting& s, int rounds) {
+  Mean mean(comm, Partition::uniform(std::ssize(s.weights), comm.size()), s);
+  const std::int64_t d = s.dimension;
+  Vector out(at(d));
+  Vector balance(at(d), 0.0);
+  Vector size(at(d), 0.0);
+  for (int k = 0; k < rounds; ++k) {
+    const Vector rows = contributions(mean.hosted(), d, k);
+    mean(k, rows, out);
+    for (std::int64_t i = 0; i < d; ++i) {
+      if (comm.rank() == 0) balance[at(i)] -= out[at(i)];
+      for (std::int64_t a = 0; a < mean.hosted().size(); ++a) {
+        const double term = s.weights[at(mean.hosted().begin + a)] * rows[at(a * d + i)];
+        balance[at(i)] += term;
+        size[at(i)] += std::abs(term);
+      }
+    }
+  }
+  for (std::int64_t a = 0; a < mean.hosted().size(); ++a) {
+    for (std::int64_t i = 0; i < d; ++i)
+      balance[at(i)] -= s.weights[at(mean.hosted().begin + a)] * mean.agent_errors()[at(a * d + i)];
+  }
+  for (std::size_t i = 0; i < mean.owner_errors().size(); ++i)
+    balance[at(mean.owned().begin) + i] -= mean.owner_errors()[i];
+  for (Vector* v : {&balance, &size}) {
+    MPI_Allreduce(MPI_IN_PLACE, v->data(), static_cast<int>(d), MPI_DOUBLE, MPI_SUM, comm.handle());
+  }
+  for (std::size_t i = 0; i < balance.size(); ++i) EXPECT_LT(std::abs(balance[i]), 1e-12 * size[i]);
 }
 
 }  // namespace equipoise::compress::testing

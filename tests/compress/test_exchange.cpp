@@ -1,4 +1,4 @@
-#include "../../src/compress/exchange.hpp"
+#include "../../src/compress/collectives/exchange.hpp"
 
 #include <equipoise/compress/wire.hpp>
 #include <equipoise/parallel/error.hpp>
@@ -32,7 +32,8 @@ struct Channel {
     MPI_Send(header.data(), static_cast<int>(header.size()), MPI_BYTE, 0, 5, comm.handle());
     MPI_Send(message.data(), static_cast<int>(message.size()), MPI_BYTE, 0, 4, comm.handle());
     try {
-      exchange.finish(ticket);
+      Exchange::wait(ticket);
+      Exchange::check(ticket);
     } catch (const Error& error) {
       return error.what();
     }
@@ -54,8 +55,9 @@ TEST(Exchange, MessagesOfKnownLengthArriveAndAreCounted) {
     Exchange::Ticket in;
     channel.exchange.receive(0, 8, to, in);
     channel.exchange.send(0, 8, message, Exchange::seal(message), out);
-    channel.exchange.finish(in);
-    channel.exchange.finish(out);
+    Exchange::wait(in);
+    Exchange::check(in);
+    Exchange::wait(out);
     EXPECT_EQ(to, message);
     EXPECT_EQ(channel.traffic.header_sent, size > 4096 ? 40 : 0);
     EXPECT_EQ(channel.traffic.header_received, size > 4096 ? 40 : 0);
@@ -69,8 +71,10 @@ TEST(Exchange, MessagesOfAnyLengthArriveAndAreCounted) {
     std::vector<std::byte> to;
     Exchange::Ticket out;
     channel.exchange.send(0, 8, message, Exchange::seal(message), out);
-    channel.exchange.receive_any_length(0, 8, to);
-    channel.exchange.finish(out);
+    Exchange::Ticket in;
+    channel.exchange.receive_any_length(0, 8, to, in);
+    Exchange::check(in);
+    Exchange::wait(out);
     EXPECT_EQ(to, message);
     EXPECT_EQ(channel.traffic.header_received, size > 4096 ? 40 : 0);
   }
@@ -100,7 +104,9 @@ TEST(Exchange, DamagedMessagesOfAnyLengthAreRefused) {
   MPI_Isend(header.data(), 40, MPI_BYTE, 0, 9, channel.comm.handle(), &sends[0]);
   MPI_Isend(message.data(), 5000, MPI_BYTE, 0, 8, channel.comm.handle(), &sends[1]);
   std::vector<std::byte> to;
-  EXPECT_THROW(channel.exchange.receive_any_length(0, 8, to), Error);
+  Exchange::Ticket in;
+  channel.exchange.receive_any_length(0, 8, to, in);
+  EXPECT_THROW(Exchange::check(in), Error);
   MPI_Waitall(2, sends, MPI_STATUSES_IGNORE);
 }
 

@@ -1,11 +1,14 @@
 #include "mean_helpers.hpp"
 
+#include <equipoise/parallel/agree.hpp>
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/solve/run.hpp>
 #include <equipoise/vi/methods.hpp>
 
 #include <gtest/gtest.h>
 #include <mpi.h>
+
+#include <list>
 
 namespace {
 
@@ -16,6 +19,10 @@ struct Seen {
   std::int64_t collective = 0;  ///< bytes of this rank's buffers in collectives
 };
 Seen seen;
+
+/// Which of this rank's next payload messages leaves with a byte flipped; -1 for none.
+int damage_in = -1;
+std::list<std::vector<char>> damaged;  ///< must live until they are sent
 
 std::int64_t bytes(int count, MPI_Datatype type) {
   int size = 0;
@@ -29,6 +36,13 @@ extern "C" {
 int MPI_Isend(const void* data, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm,
               MPI_Request* request) {
   seen.sent += bytes(count, type);
+  const std::int64_t size = bytes(count, type);
+  if (damage_in >= 0 && tag % 2 == 0 && size > 0 && damage_in-- == 0) {
+    const auto* from = static_cast<const char*>(data);
+    damaged.emplace_back(from, from + size);
+    damaged.back()[static_cast<std::size_t>(size) / 2] ^= 64;
+    data = damaged.back().data();
+  }
   return PMPI_Isend(data, count, type, peer, tag, comm, request);
 }
 int MPI_Send(const void* data, int count, MPI_Datatype type, int peer, int tag, MPI_Comm comm) {
@@ -98,7 +112,7 @@ Traffic one_round(const Comm& comm, const Case& setup) {
   const Traffic t = mean.traffic();
   EXPECT_EQ(seen.sent - before.sent, t.sent + t.header_sent) << setup.device;
   EXPECT_EQ(seen.received - before.received, t.received + t.header_received) << setup.device;
-  EXPECT_EQ(seen.collective, before.collective);
+  EXPECT_LE(seen.collective, before.collective + 8);  // the agreement at the end of a round
   EXPECT_EQ(t.rounds, 1);
   EXPECT_EQ(comm.sum(t.sent), comm.sum(t.received)) << setup.device;
   EXPECT_EQ(comm.sum(t.header_sent), comm.sum(t.header_received)) << setup.device;
@@ -219,6 +233,59 @@ TEST(Traffic, IdleRanksSendNothingUp) {
   });
 }
 
+struct Fragile {
+  const char* device;
+  const char* server;
+  const char* collective;
+};
+
+TEST(Damage, OnOneMessageIsTheSameErrorOnEveryRank) {
+  for (const Fragile& f :
+       {Fragile{"identity", "identity", "auto"}, Fragile{"natural", "natural", "auto"},
+        Fragile{"topk:0.3", "topk:0.3", "auto"}, Fragile{"topk:0.3", "identity", "allgatherv"},
+        Fragile{"permk", "identity", "auto"}, Fragile{"randk-shared:0.5", "identity", "auto"},
+        Fragile{"topk:0.3", "identity", "split"},
+        Fragile{"topk:0.3", "identity", "recursive-doubling"},
+        Fragile{"topk:0.3", "identity", "balanced"}, Fragile{"powersgd:40", "identity", "auto"}}) {
+    on_every_size([&](const Comm& comm) {
+      if (comm.size() == 1) return;
+      for (const int message : {0, comm.size() - 1}) {  // the first way up, and the first way down
+        MeanSetting s;
+        s.dimension = 20000;
+        s.weights = uneven_weights(comm.size());
+        s.codec = f.device;
+        s.server_codec = f.server;
+        s.collective = f.collective;
+        s.error_feedback = std::string(f.device).find("permk") == std::string::npos;
+        s.fast = std::string(f.collective) == "recursive-doubling" ||
+                 std::string(f.collective) == "balanced";
+        Mean mean(comm, Partition::uniform(comm.size(), comm.size()), s);
+        Vector out(at(s.dimension));
+        mean(0, contributions(mean.hosted(), s.dimension, 0), out);
+        if (comm.rank() == 0) damage_in = message;
+        std::string complaint;
+        int culprit = -1;
+        try {
+          mean(1, contributions(mean.hosted(), s.dimension, 1), out);
+        } catch (const parallel::CollectiveError& error) {
+          complaint = error.what();
+          culprit = error.rank();
+        }
+        // Recursive doubling has no second message on two ranks.
+        const bool sent = comm.max(std::int64_t{damage_in}) < 0;
+        damage_in = -1;
+        comm.barrier();
+        damaged.clear();
+        if (!sent) continue;
+        const std::string text = std::string(f.device) + " " + f.collective;
+        EXPECT_NE(complaint.find("damaged"), std::string::npos) << text << complaint;
+        EXPECT_EQ(comm.broadcast(complaint), complaint) << text;
+        EXPECT_GT(culprit, 0) << text;
+      }
+    });
+  }
+}
+
 TEST(Traffic, MpiSeesTheSameBytesOverAWholeSolve) {
   Comm world = Comm::duplicate(MPI_COMM_WORLD);
   problems::GameOptions options;
@@ -248,7 +315,8 @@ TEST(Traffic, MpiSeesTheSameBytesOverAWholeSolve) {
     const Seen before = seen;
     const auto method = vi::make_method(name, setting, vi::ProblemView(game), config);
     for (int k = 0; k < 20; ++k) method->step();
-    EXPECT_EQ(seen.collective, before.collective) << text;  // nothing else moves vectors
+    // Nothing else moves vectors: agreements of 8 bytes are all that collectives carry.
+    EXPECT_LE(seen.collective, before.collective + 8 * method->traffic().rounds) << text;
     solve::StopOptions stop;
     stop.max_iterations = 100;
     const auto summary = solve::run(world, *method, stop, {}, {}, {true, {}});

@@ -43,7 +43,8 @@ TEST(Crc32c, EveryLengthAgreesWithTheDefinition) {
   std::vector<std::byte> data(10'000);
   const parallel::Draw draw(1, parallel::Purpose::probe, 0);
   for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(draw.word(i));
-  for (const std::size_t size : {1U, 7U, 8U, 9U, 1023U, 3071U, 3072U, 3073U, 6144U, 6151U, 9999U})
+  for (const std::size_t size : {1U, 7U, 8U, 9U, 255U, 256U, 1023U, 1024U, 1025U, 1279U, 1280U,
+                                 1288U, 3071U, 3072U, 3073U, 6144U, 6151U, 9999U})
     for (const std::size_t start : {0U, 1U})
       EXPECT_EQ(crc32c(std::span(data).subspan(start, size)),
                 slow_crc(std::span(data).subspan(start, size)));

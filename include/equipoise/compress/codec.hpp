@@ -74,6 +74,10 @@ class Codec {
   /// Scans the whole vector: selection, whole-vector scale. Dense codecs only note the agent.
   virtual void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
                        Selection& selection) const;
+  /// The part of the whole vector whose plain values are the whole message, where there is one: it
+  /// can then be sent without a copy.
+  [[nodiscard]] virtual std::optional<Range> plain_part(const Selection& selection, std::int64_t d,
+                                                        const parallel::Draw& draw) const;
   /// Appends the encoding of v[range] (v is the whole vector) to `out`. `chunks` cuts the
   /// coordinates.
   virtual void encode(std::span<const double> v, const Selection& selection, Range range,

@@ -14,6 +14,11 @@
 
 namespace equipoise::compress {
 
+/// Texts of `MeanSetting::collective`, for help and messages.
+inline constexpr const char* collective_choices =
+    "auto, two-phase, allgatherv, split, shared-mask, or with run.reduction=fast "
+    "recursive-doubling or balanced";
+
 /// What a mean over agents is made of. Everything here is logical: nothing depends on the rank
 /// count.
 struct MeanSetting {
@@ -21,10 +26,11 @@ struct MeanSetting {
   std::vector<double> weights;            ///< [M], not negative, summing to 1
   std::string codec = "identity";         ///< agents to owners
   std::string server_codec = "identity";  ///< owners to all
-  std::string collective = "auto";        ///< auto, two-phase, allgatherv
+  std::string collective = "auto";        ///< one of `collective_choices`
   std::int64_t chunks = 0;                ///< S; 0 takes partition::default_chunks
   bool error_feedback = false;  ///< keep what a codec drops and add it to the next message
-  bool fast = false;  ///< dense means through MPI_Allreduce: bits depend on the rank count
+  bool fast = false;  ///< sums whose bits depend on the rank count are allowed; dense means go
+                      ///< through MPI_Allreduce
   std::uint64_t seed = 0;
 };
 
@@ -38,12 +44,15 @@ struct MeanSetting {
 /// on all of them.
 ///
 /// Sparse codecs without a server codec take the shorter way: every rank sends its agents' messages
-/// to all, and every rank adds them in agent order (`allgatherv`).
+/// to all, and every rank adds them in agent order (`allgatherv`). `split` is two phases in which
+/// owners send back only the sums that are not zero, nothing lost. `powersgd:r` brings an exchange
+/// of its own. What else there is under `fast` stands in docs/compression.md.
 ///
 /// Memory per rank beyond the caller's vectors: error feedback d per hosted agent and d / P;
 /// otherwise messages in flight, two segments of about 65536 coordinates per peer and hosted
-/// agent. Messages above 4 kB carry a header with a checksum. NaN or Inf in any contribution gives
-/// a NaN in `out` on every rank.
+/// agent. Messages above 4 kB carry a header with a checksum; where there are such, or codecs, a
+/// round ends with an agreement of 8 bytes, so that a damaged message is the same CollectiveError
+/// on every rank. NaN or Inf in any contribution gives a NaN in `out` on every rank.
 class Mean {
  public:
   /// `agents` says which rank hosts which agent. Throws ConfigurationError for codecs that make no
@@ -76,7 +85,7 @@ class Mean {
   [[nodiscard]] std::span<const double> agent_errors() const;
   [[nodiscard]] std::span<const double> owner_errors() const;
   [[nodiscard]] partition::Range owned() const;
-  /// "two-phase" or "allgatherv".
+  /// What `operator()` goes through: one of the collectives, "allreduce" or "low-rank".
   [[nodiscard]] std::string collective() const;
   /// Counted since construction.
   [[nodiscard]] const parallel::Traffic& traffic() const;

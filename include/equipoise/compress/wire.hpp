@@ -8,7 +8,7 @@
 namespace equipoise::compress {
 
 /// CRC-32C (Castagnoli) of the bytes; "123456789" gives 0xE3069283. With SSE 4.2 three streams run
-/// side by side, about 8 bytes a cycle.
+/// side by side, about 8 bytes a cycle; with carry-less products of 512 bits several times that.
 [[nodiscard]] std::uint32_t crc32c(std::span<const std::byte> data);
 
 /// Which family of codecs made a payload.

@@ -11,4 +11,9 @@ void Codec::prepare(std::span<const double>, const parallel::Draw&, std::int64_t
   selection.finite = true;
 }
 
+std::optional<Range> Codec::plain_part(const Selection&, std::int64_t,
+                                       const parallel::Draw&) const {
+  return std::nullopt;
+}
+
 }  // namespace equipoise::compress

@@ -136,6 +136,8 @@ const std::vector<Entry>& entries() {
                 "all values above t in magnitude: contractive; needs error feedback", 0.0,
                 std::numeric_limits<double>::max(),
                 [](double t) { return detail::make_threshold(t); }),
+      plain("nonzero", "the values that are not zero, with their indices: exact",
+            [](const CodecSetting&) { return detail::make_nonzero(); }),
       by_levels("qsgd", "S levels of the norm of a chunk, rounded at random: unbiased", 32767,
                 detail::make_qsgd),
       by_levels("max-norm",
@@ -264,6 +266,9 @@ std::vector<CodecInfo> list_codecs() {
   list.push_back(
       {"induced:C+Q",
        "C(v) + Q(v - C(v)), C topk or block-topk, Q unbiased: unbiased, omega (1 - alpha)"});
+  list.push_back({"powersgd:r",
+                  "rank r of the vectors seen as square matrices, both ways at once: contractive; "
+                  "needs error feedback; a method.codec alone"});
   list.push_back({"A|zstd", "the pieces of any codec A behind the zstd entropy coder"});
   return list;
 }

@@ -3,7 +3,7 @@
 #include <equipoise/compress/wire.hpp>
 
 #ifdef __SSE4_2__
-#include <nmmintrin.h>
+#include <immintrin.h>
 #endif
 
 namespace equipoise::compress {
@@ -56,7 +56,8 @@ struct Shift {
   }
 };
 
-std::uint32_t update(std::uint32_t start, const std::byte* data, std::size_t size) {
+/// Three streams side by side, about 8 bytes a cycle.
+std::uint32_t update_streams(std::uint32_t start, const std::byte* data, std::size_t size) {
   static const Shift shift;
   std::uint64_t crc = start;
   for (; size >= 3 * stream; data += 3 * stream, size -= 3 * stream) {
@@ -73,6 +74,46 @@ std::uint32_t update(std::uint32_t start, const std::byte* data, std::size_t siz
     crc = _mm_crc32_u8(static_cast<std::uint32_t>(crc), std::to_integer<std::uint8_t>(*data));
   return static_cast<std::uint32_t>(crc);
 }
+
+#if defined(__VPCLMULQDQ__) && defined(__AVX512F__)
+
+/// x^n modulo the polynomial, bits reversed.
+constexpr std::uint32_t power(int n) {
+  std::uint32_t r = 0x80000000U;
+  for (int i = 0; i < n; ++i) r = (r >> 1U) ^ ((r & 1U) != 0 ? polynomial : 0U);
+  return r;
+}
+
+/// Replaces 256 bytes by 256 others, 2048 bits further on, that leave the same remainder: four
+/// registers of four carry-less products each (Gopal et al., Fast CRC computation for generic
+/// polynomials using PCLMULQDQ, 2009). A product of bit-reversed factors is short of one x.
+std::uint32_t update(std::uint32_t crc, const std::byte* data, std::size_t size) {
+  constexpr std::size_t fold = 256;
+  if (size < 4 * fold) return update_streams(crc, data, size);
+  constexpr auto low = static_cast<long long>(std::uint64_t{power(8 * fold + 63)} << 32U);
+  constexpr auto high = static_cast<long long>(std::uint64_t{power(8 * fold - 1)} << 32U);
+  const __m512i factors = _mm512_set_epi64(high, low, high, low, high, low, high, low);
+  __m512i part[4];
+  for (std::size_t i = 0; i < 4; ++i) part[i] = _mm512_loadu_si512(data + 64 * i);
+  part[0] =
+      _mm512_xor_si512(part[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(crc))));
+  for (data += fold, size -= fold; size >= fold; data += fold, size -= fold)
+    for (std::size_t i = 0; i < 4; ++i)
+      part[i] = _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(part[i], factors, 0x00),
+                                          _mm512_clmulepi64_epi128(part[i], factors, 0x11),
+                                          _mm512_loadu_si512(data + 64 * i), 0x96);
+  alignas(64) std::byte rest[fold];
+  for (std::size_t i = 0; i < 4; ++i) _mm512_store_si512(rest + 64 * i, part[i]);
+  return update_streams(update_streams(0, rest, fold), data, size);
+}
+
+#else
+
+std::uint32_t update(std::uint32_t crc, const std::byte* data, std::size_t size) {
+  return update_streams(crc, data, size);
+}
+
+#endif
 
 #else
 

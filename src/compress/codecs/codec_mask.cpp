@@ -183,6 +183,12 @@ class PermK final : public Masked {
     selection.finite = all_finite(v);
   }
 
+  [[nodiscard]] std::optional<Range> plain_part(const Selection& selection, std::int64_t d,
+                                                const parallel::Draw& draw) const override {
+    if (!by_blocks(d) || !selection.finite) return std::nullopt;
+    return block_inside({0, d}, d, draw, selection.agent);
+  }
+
   void encode(std::span<const double> v, const Selection& selection, Range range,
               const partition::Partition& chunks, const parallel::Draw& draw,
               std::vector<std::byte>& out) const override {

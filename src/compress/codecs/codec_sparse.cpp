@@ -152,21 +152,41 @@ void append_sparse(std::span<const std::int64_t> index, std::span<const double> 
   append(out, all.data(), n);
 }
 
-void decode_add_sparse(std::span<const std::byte> in, Range range, double weight,
-                       std::span<double> out) {
+namespace {
+
+/// Calls use(index relative to the range, value) for every entry of a piece, ascending.
+template <class Use>
+void for_each_entry(std::span<const std::byte> in, Range range, Use use) {
   if (in.empty()) return;
   if (static_cast<Mode>(in[0]) == Mode::dense) {
     require_length(in, 1 + 8 * range.size());
-    for (std::size_t i = 0; i < out.size(); ++i)
-      out[i] += weight * finite_or_nan(load<double>(in.data() + 1 + 8 * i));
+    for (std::int64_t i = 0; i < range.size(); ++i)
+      use(i, finite_or_nan(load<double>(in.data() + 1 + 8 * i)));
     return;
   }
   Reader reader{in};
   const auto index = read_index_set(reader, range.size());
   require_length(reader.in, 8 * std::ssize(index));
   for (std::size_t j = 0; j < index.size(); ++j)
-    out[static_cast<std::size_t>(index[j])] +=
-        weight * finite_or_nan(load<double>(reader.in.data() + 8 * j));
+    use(index[j], finite_or_nan(load<double>(reader.in.data() + 8 * j)));
+}
+
+}  // namespace
+
+void decode_add_sparse(std::span<const std::byte> in, Range range, double weight,
+                       std::span<double> out) {
+  for_each_entry(in, range, [&](std::int64_t i, double value) {
+    out[static_cast<std::size_t>(i)] += weight * value;
+  });
+}
+
+void read_sparse(std::span<const std::byte> in, Range range, std::vector<std::int64_t>& index,
+                 std::vector<double>& value) {
+  for_each_entry(in, range, [&](std::int64_t i, double v) {
+    if (v == 0.0) return;
+    index.push_back(range.begin + i);
+    value.push_back(v);
+  });
 }
 
 }  // namespace equipoise::compress::detail

@@ -117,6 +117,10 @@ void append_sparse(std::span<const std::int64_t> index, std::span<const double> 
 /// Adds weight * value into out. Checks everything it reads.
 void decode_add_sparse(std::span<const std::byte> in, Range range, double weight,
                        std::span<double> out);
+/// Appends the entries of a piece that `append_sparse` wrote to lists, indices absolute. Checks
+/// everything it reads.
+void read_sparse(std::span<const std::byte> in, Range range, std::vector<std::int64_t>& index,
+                 std::vector<double>& value);
 /// The entries of `selection` inside `range`: offsets [first, last) into its arrays.
 std::pair<std::size_t, std::size_t> kept_inside(const Selection& selection, Range range);
 
@@ -160,6 +164,7 @@ SparsifierPointer make_randk(Amount amount, Mask mask);
 SparsifierPointer make_permk(std::int64_t agents, bool full, bool listed);
 SparsifierPointer make_topk(Amount amount);
 SparsifierPointer make_threshold(double threshold);
+SparsifierPointer make_nonzero();
 SparsifierPointer make_block_topk(Amount amount);
 CodecPointer make_natural();
 CodecPointer make_qsgd(int levels, const CodecSetting& setting);

@@ -185,6 +185,21 @@ class Threshold final : public Chosen {
   double threshold_;
 };
 
+/// All entries but the zeros: nothing is lost, and a vector of many zeros is short.
+class NonZero final : public Chosen {
+ public:
+  [[nodiscard]] std::string name() const override { return "nonzero"; }
+  [[nodiscard]] std::int64_t kept(std::int64_t d) const override { return d; }
+  [[nodiscard]] Descriptor describe(std::int64_t, std::int64_t) const override { return {}; }
+  void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
+               Selection& selection) const override {
+    Codec::prepare(v, draw, agent, selection);
+    collect(v, 1, selection);
+    judge(selection);
+    poison(selection);
+  }
+};
+
 /// The blocks of 64 consecutive coordinates with the largest norms; one index for a whole block.
 class BlockTopK final : public Chosen {
  public:
@@ -281,6 +296,7 @@ class BlockTopK final : public Chosen {
 
 SparsifierPointer make_block_topk(Amount amount) { return std::make_shared<BlockTopK>(amount); }
 SparsifierPointer make_topk(Amount amount) { return std::make_shared<TopK>(amount); }
+SparsifierPointer make_nonzero() { return std::make_shared<NonZero>(); }
 SparsifierPointer make_threshold(double threshold) {
   return std::make_shared<Threshold>(threshold);
 }

@@ -28,25 +28,25 @@ class Exchange {
   struct Ticket {
     MPI_Request payload = MPI_REQUEST_NULL;
     MPI_Request header = MPI_REQUEST_NULL;
-    std::vector<std::byte> header_bytes;
-    std::span<std::byte> destination;
+    std::array<std::byte, Header::size> header_bytes{};
+    std::span<const std::byte> arrived;  ///< what `check` compares with the header, if any
   };
 
   /// The header of a message; all zero for a short one, which travels without.
   using Seal = std::array<std::byte, Header::size>;
   [[nodiscard]] static Seal seal(std::span<const std::byte> bytes);
-  /// Starts sending `bytes`, which must stay untouched until `finish`; `seal` is their header.
+  /// Starts sending `bytes`, which must stay untouched until `wait`; `seal` is their header.
   void send(int peer, int tag, std::span<const std::byte> bytes, const Seal& seal, Ticket& ticket);
   /// Starts receiving exactly `destination.size()` bytes.
   void receive(int peer, int tag, std::span<std::byte> destination, Ticket& ticket);
-  /// Waits for a message; checks the header of a received one. Throws Error if it cannot be
-  /// trusted.
-  void finish(Ticket& ticket);
+  /// Waits for a message, header included.
+  static void wait(Ticket& ticket);
   /// Waits for a message of unknown length and reads it into `buffer`.
-  void receive_any_length(int peer, int tag, std::vector<std::byte>& buffer);
+  void receive_any_length(int peer, int tag, std::vector<std::byte>& buffer, Ticket& ticket);
+  /// Throws Error if a message that has come with a header cannot be trusted.
+  static void check(const Ticket& ticket);
 
  private:
-  static void check(const Ticket& ticket);
   const parallel::Comm& comm_;
   parallel::Traffic& traffic_;
 };
