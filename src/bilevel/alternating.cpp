@@ -1,5 +1,4 @@
 #include <equipoise/bilevel/alternating.hpp>
-#include <equipoise/bilevel/sampler.hpp>
 #include <equipoise/bilevel/vectors.hpp>
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
@@ -13,10 +12,6 @@ namespace {
 
 constexpr std::string_view second_order[] = {"hvp_yy_g", "jvp_xy_g"};
 constexpr std::string_view first_order[] = {"grad_x_g"};
-
-bool finite(In a) {
-  return std::all_of(a.begin(), a.end(), [](double entry) { return std::isfinite(entry); });
-}
 
 }  // namespace
 
@@ -77,37 +72,17 @@ Alternating::Alternating(const Setup& setup, AlternatingOptions options)
       h_(x_.size()),
       j_(x_.size()),
       next_(x_.size()) {
-  parallel::agree(blocks_.comm(), [&] {
-    for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
-      const auto most = std::max(oracle_.view().num_samples(i, Level::lower),
-                                 oracle_.view().num_samples(i, Level::upper));
-      if (options_.batch > most) {
-        throw ConfigurationError("method.batch = {}: block {} has only {} samples", options_.batch,
-                                 i, most);
-      }
-    }
-  });
+  parallel::agree(blocks_.comm(), [&] { require_batches(options_.batch); });
   tau_ = options_.lower_step > 0.0 ? options_.lower_step
                                    : 1.0 / largest_smoothness(blocks_, oracle_.view(), x_, y_);
   tau_v_ = options_.linear_step > 0.0 ? options_.linear_step : tau_;
   eta_ = options_.outer_step > 0.0 ? options_.outer_step : 0.4 * tau_;
 }
 
-void Alternating::batch(std::int64_t i, Level level, std::int64_t round,
-                        std::vector<std::int64_t>& out) const {
-  out.clear();
-  const auto n = oracle_.view().num_samples(i, level);
-  if (options_.batch == 0 || options_.batch >= n) return;
-  const parallel::Draw draw(seed_, parallel::Purpose::batch, iteration_,
-                            2 * i + (level == Level::upper ? 1 : 0));
-  sample_without_replacement(n, options_.batch, draw,
-                             static_cast<std::uint64_t>(round * options_.batch), out);
-}
-
 void Alternating::descend(std::int64_t i, std::int64_t steps) {
   const Out y = blocks_.of(y_, i), a = Out(a_).first(y.size());
   for (std::int64_t round = 1; round <= steps; ++round) {
-    batch(i, Level::lower, round, lower_);
+    draw_batch(i, Level::lower, options_.batch, round, lower_);
     oracle_.grad_y_g(i, lower_, x_, y, a);
     axpy(-tau_, a, y);
     oracle_.view().proj_y(i, y);
@@ -119,8 +94,8 @@ void Alternating::solve(std::int64_t i) {
   const Out a = Out(a_).first(y.size()), b = Out(b_).first(y.size());
   if (options_.from_zero) std::fill(v.begin(), v.end(), 0.0);
   for (std::int64_t round = 1; round <= options_.inner; ++round) {
-    batch(i, Level::lower, options_.inner + round, lower_);
-    batch(i, Level::upper, round, upper_);
+    draw_batch(i, Level::lower, options_.batch, options_.inner + round, lower_);
+    draw_batch(i, Level::upper, options_.batch, round, upper_);
     oracle_.hvp_yy_g(i, lower_, x_, y, v, a);
     oracle_.grad_y_f(i, upper_, x_, y, b);
     axpy(-tau_v_, a, v);
@@ -136,18 +111,18 @@ void Alternating::step() {
       if (iteration_ == 0) descend(i, options_.warm_up);
       if (iteration_ % options_.period == 0) descend(i, options_.inner);
       solve(i);
-      batch(i, Level::lower, 0, lower_);
-      batch(i, Level::upper, 0, upper_);
+      draw_batch(i, Level::lower, options_.batch, 0, lower_);
+      draw_batch(i, Level::upper, options_.batch, 0, upper_);
       oracle_.grad_x_f(i, upper_, x_, blocks_.of(y_, i), h_);
       oracle_.jvp_xy_g(i, lower_, x_, blocks_.of(y_, i), blocks_.of(v_, i), j_);
       axpy(-1.0, j_, h_);
       exchange_.add(i, 1.0, h_);
-      if (bad < 0 && !finite(h_)) bad = i;
+      if (bad < 0 && !all_finite(h_)) bad = i;
     }
   });
   exchange_.mean(iteration_, next_);
   report_.fresh = false;
-  if (!finite(next_)) {
+  if (!all_finite(next_)) {
     failed_block(bad);
     report_.failed = true;
     return;
@@ -244,7 +219,7 @@ void Bome::step() {
   oracle_.view().proj_x(x_);
   ++iteration_;
   report_.fresh = false;
-  report_.failed = !std::isfinite(square) || !finite(x_);
+  report_.failed = !std::isfinite(square) || !all_finite(x_);
   if (report_.failed)
     report_.message = "the directions left the finite numbers; take smaller steps";
   if (!report_.failed && options_.evaluate_every > 0 && iteration_ % options_.evaluate_every == 0)

@@ -16,10 +16,6 @@ namespace {
 constexpr std::string_view needed[] = {"hvp_yy_g", "jvp_xy_g"};
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-bool finite(In a) {
-  return std::all_of(a.begin(), a.end(), [](double entry) { return std::isfinite(entry); });
-}
-
 }  // namespace
 
 void DriverOptions::describe(state::OptionVisitor& visit) {
@@ -93,14 +89,11 @@ Driver::Driver(const Setup& setup, DriverOptions options)
   }
   tables_.resize(saga != 0 ? visited_.size() : 0);
   parallel::agree(blocks_.comm(), [&] {
+    require_batches(options_.batch);
     double bytes = 0.0;
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       const auto most =
           std::max(view.num_samples(i, Level::lower), view.num_samples(i, Level::upper));
-      if (options_.batch > most) {
-        throw ConfigurationError("method.batch = {}: block {} has only {} samples", options_.batch,
-                                 i, most);
-      }
       const double size = static_cast<double>(options_.batch == 0 ? std::min<std::int64_t>(64, most)
                                                                   : options_.batch);
       bytes += 8.0 * static_cast<double>(most) / size *
@@ -273,7 +266,7 @@ void Driver::visit_block(std::int64_t i, double weight, bool everything) {
   update(by, now_.lower, before_.lower, s);
   if (!options_.track_hessian) update(bv, now_.linear, before_.linear, u);
   update({0.0, bx.now, bx.previous}, now_.outer, before_.outer, mixed_);
-  if (!finite(s) || !finite(u)) mixed_[0] = std::numeric_limits<double>::quiet_NaN();
+  if (!all_finite(s) || !all_finite(u)) mixed_[0] = std::numeric_limits<double>::quiet_NaN();
   exchange_.add(i, weight, mixed_);
   visited_[local] = iteration_;
 }
@@ -294,12 +287,12 @@ void Driver::step() {
     for (std::size_t k = 0; k < sample_.ids.size(); ++k) {
       if (!blocks_.owned().contains(sample_.ids[k])) continue;
       visit_block(sample_.ids[k], sample_.weights[k], everything);
-      if (bad < 0 && !finite(mixed_)) bad = sample_.ids[k];
+      if (bad < 0 && !all_finite(mixed_)) bad = sample_.ids[k];
     }
   });
   exchange_.mean(iteration_, next_);
   report_.fresh = false;
-  if (!finite(next_)) {
+  if (!all_finite(next_)) {
     failed_block(bad);
     report_.failed = true;
     return;
@@ -385,7 +378,7 @@ void Driver::track(std::int64_t i, In y, In y_old, const Blend& b) {
   if (b.previous != 0.0) oracle_.hess_yy_g(i, lower_batch_, old_x_, y_old, before);
   std::copy(h.begin(), h.end(), old.begin());
   update(b, now, before, h);
-  if (!finite(h)) return;
+  if (!all_finite(h)) return;
   const auto n = static_cast<Eigen::Index>(y.size());
   Eigen::Map<Eigen::MatrixXd> matrix(h.data(), n, n);
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(0.5 * (matrix + matrix.transpose()));

@@ -1,7 +1,9 @@
 #include <equipoise/bilevel/method.hpp>
+#include <equipoise/bilevel/sampler.hpp>
 #include <equipoise/bilevel/vectors.hpp>
 #include <equipoise/parallel/error.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -65,6 +67,26 @@ void MethodBase::evaluate() {
   const auto result = implicit.gradient(x_, y, q, 1e-9, 1e-10, p);
   report_.residual = result.norm;
   report_.objective = result.value;
+}
+
+void MethodBase::require_batches(std::int64_t batch) const {
+  for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+    const auto most = std::max(oracle_.view().num_samples(i, Level::lower),
+                               oracle_.view().num_samples(i, Level::upper));
+    if (batch > most) {
+      throw ConfigurationError("method.batch = {}: block {} has only {} samples", batch, i, most);
+    }
+  }
+}
+
+void MethodBase::draw_batch(std::int64_t i, Level level, std::int64_t batch, std::int64_t round,
+                            std::vector<std::int64_t>& out) const {
+  out.clear();
+  const auto n = oracle_.view().num_samples(i, level);
+  if (batch == 0 || batch >= n) return;
+  const parallel::Draw draw(seed_, parallel::Purpose::batch, iteration_,
+                            2 * i + (level == Level::upper ? 1 : 0));
+  sample_without_replacement(n, batch, draw, static_cast<std::uint64_t>(round * batch), out);
 }
 
 bool MethodBase::failed_block(std::int64_t block) {

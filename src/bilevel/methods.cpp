@@ -5,6 +5,7 @@
 #include <equipoise/bilevel/maid.hpp>
 #include <equipoise/bilevel/method.hpp>
 #include <equipoise/bilevel/penalty.hpp>
+#include <equipoise/bilevel/stn.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
@@ -131,16 +132,19 @@ const std::vector<Known>& all() {
                               {"grad_x_g"}, DifferenceOptions{}),
       known<Bome>("bome", "dynamic-barrier descent on the value function (first order)",
                   {"grad_x_g"}, BomeOptions{}),
-      known<Lvhba>("lv-hba", "lower problems with coupled constraints, first order (one block)",
-                   {"grad_x_g", "con", "proj_joint"}, LvhbaOptions{}),
+      known<SelfTuning>("stn",
+                        "self-tuning: a trained model of the lower solution near x (first order)",
+                        {}, StnOptions{}),
+      known<Lvhba>("lv-hba",
+                   "proximal value function, also of lower problems with coupled constraints "
+                   "(first order)",
+                   {"grad_x_g"}, LvhbaOptions{}),
   };
   return list;
 }
 
 /// Whether a method heeds constraints of lower problems.
-bool heeds_constraints(const Known& one) {
-  return std::find(one.calls.begin(), one.calls.end(), "con") != one.calls.end();
-}
+bool heeds_constraints(const Known& one) { return one.entry.name == "lv-hba"; }
 
 }  // namespace
 

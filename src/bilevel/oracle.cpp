@@ -18,6 +18,8 @@ bool OracleView::has(std::string_view call) const {
                                                      {"lower_pass", t.lower_pass},
                                                      {"proj_joint", t.proj_joint},
                                                      {"con", t.con},
+                                                     {"x_support", t.x_support},
+                                                     {"response", t.response},
                                                      {"bounds", t.bounds},
                                                      {"exact", t.exact},
                                                      {"optimum", t.optimum}};

@@ -1,5 +1,4 @@
 #include <equipoise/bilevel/penalty.hpp>
-#include <equipoise/bilevel/sampler.hpp>
 #include <equipoise/bilevel/vectors.hpp>
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
@@ -12,10 +11,6 @@ namespace {
 
 constexpr std::string_view needed[] = {"grad_x_g"};
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
-bool finite(In a) {
-  return std::all_of(a.begin(), a.end(), [](double entry) { return std::isfinite(entry); });
-}
-
 /// An estimate of the Lipschitz constant of a gradient at a point: the largest of a few normalised
 /// power steps on differences, which first-order oracles allow.
 template <class Gradient>
@@ -81,14 +76,9 @@ PenaltyMethod::PenaltyMethod(const Setup& setup, PenaltyOptions options)
       estimate_(x_.size()) {
   double limits[2] = {0.0, 0.0};
   parallel::agree(blocks_.comm(), [&] {
+    require_batches(options_.batch);
     CountedOracle counted(oracle_.view());
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
-      const auto most = std::max(oracle_.view().num_samples(i, Level::lower),
-                                 oracle_.view().num_samples(i, Level::upper));
-      if (options_.batch > most) {
-        throw ConfigurationError("method.batch = {}: block {} has only {} samples", options_.batch,
-                                 i, most);
-      }
       const In y = blocks_.of(std::as_const(y_), i);
       limits[0] = std::max(limits[0], lower_lipschitz(counted, i, x_, y));
       limits[1] = std::max(limits[1], upper_lipschitz(counted, i, x_, y));
@@ -108,25 +98,14 @@ double PenaltyMethod::penalty(std::int64_t k) const {
   return options_.penalty * std::pow(static_cast<double>(k + 1), options_.growth);
 }
 
-void PenaltyMethod::batch(std::int64_t i, Level level, std::int64_t round,
-                          std::vector<std::int64_t>& out) const {
-  out.clear();
-  const auto n = oracle_.view().num_samples(i, level);
-  if (options_.batch == 0 || options_.batch >= n) return;
-  const parallel::Draw draw(seed_, parallel::Purpose::batch, iteration_,
-                            2 * i + (level == Level::upper ? 1 : 0));
-  sample_without_replacement(n, options_.batch, draw,
-                             static_cast<std::uint64_t>(round * options_.batch), out);
-}
-
 /// T steps on z and y of block i.
 void PenaltyMethod::descend(std::int64_t i) {
   const Out y = blocks_.of(y_, i), z = blocks_.of(z_, i);
   const Out a = Out(a_).first(y.size()), b = Out(b_).first(y.size());
   const double lambda = penalty(iteration_), step = gamma_ / (lambda + ratio_);
   for (std::int64_t round = 1; round <= options_.inner; ++round) {
-    batch(i, Level::lower, round, lower_);
-    batch(i, Level::upper, round, upper_);
+    draw_batch(i, Level::lower, options_.batch, round, lower_);
+    draw_batch(i, Level::upper, options_.batch, round, upper_);
     oracle_.grad_y_g(i, lower_, x_, z, a);
     axpy(-gamma_, a, z);
     oracle_.view().proj_y(i, z);
@@ -156,8 +135,8 @@ void PenaltyMethod::step() {
   parallel::agree(blocks_.comm(), [&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       descend(i);
-      batch(i, Level::lower, 0, lower_);
-      batch(i, Level::upper, 0, upper_);
+      draw_batch(i, Level::lower, options_.batch, 0, lower_);
+      draw_batch(i, Level::upper, options_.batch, 0, upper_);
       direction(i, penalty(iteration_), x_, blocks_.of(y_, i), blocks_.of(z_, i), h_);
       if (look_back) {
         direction(i, penalty(iteration_ - 1), old_x_, blocks_.of(old_y_, i), blocks_.of(old_z_, i),
@@ -165,12 +144,12 @@ void PenaltyMethod::step() {
         axpy(storm.previous, h_old_, h_);
       }
       exchange_.add(i, 1.0, h_);
-      if (bad < 0 && !finite(h_)) bad = i;
+      if (bad < 0 && !all_finite(h_)) bad = i;
     }
   });
   exchange_.mean(iteration_, next_);
   report_.fresh = false;
-  if (!finite(next_)) {
+  if (!all_finite(next_)) {
     failed_block(bad);
     report_.failed = true;
     return;

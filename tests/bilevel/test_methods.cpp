@@ -16,6 +16,7 @@
 #include <Eigen/Dense>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -252,44 +253,100 @@ TEST(InverseFisher, IsTheDenseInverseAlsoAfterOverwriting) {
   EXPECT_THROW(bilevel::InverseFisher(10, 0, 1.0), ConfigurationError);
 }
 
-// Every registered method: made by name on a problem that fits, steps, reports, resumes to the same
-// bits.
-TEST(Registry, EveryMethodStepsAndResumes) {
-  const auto entries = problems::bilevel_problems();
-  std::set<std::string> seen;
-  for (const std::string name : {"quadratic", "coupled"}) {
-    state::Config config;
-    if (name == "quadratic") {
-      config.set("problem.blocks", "6");
-      config.set("problem.outer", "3");
-      config.set("problem.inner", "2");
-      config.set("problem.noise", "0.2");
+/// What a problem, by its entry, and a method, by its name, need to be made on some ranks.
+struct Setting {
+  Setting(const parallel::Comm& ranks, const std::string& problem, const std::string& method,
+          state::Config config)
+      : comm(ranks), options(std::move(config)) {
+    for (const auto& entry : problems::bilevel_problems()) {
+      if (entry.name == problem) instance = entry.make(comm, options);
     }
-    for (const auto& entry : entries) {
-      if (entry.name != name) continue;
-      const auto instance = entry.make(world(), config);
-      for (const auto& method : instance->methods()) {
-        seen.insert(method);
-        state::Config options = config;
-        const auto whole = instance->make_method(method, options),
-                   rest = instance->make_method(method, options);
-        for (int k = 0; k < 6; ++k) whole->step();
-        EXPECT_FALSE(whole->report().failed) << method << ": " << whole->report().message;
+    if (!method.empty()) made = instance->make_method(method, options);
+  }
+  void step(int times) const {
+    for (int k = 0; k < times; ++k) made->step();
+  }
+  parallel::Comm comm;
+  state::Config options;
+  std::unique_ptr<solve::Instance> instance;
+  std::unique_ptr<solve::Method> made;
+};
+
+bool takes(const solve::MethodEntry& entry, std::string_view wanted) {
+  struct Probe final : state::OptionVisitor {
+    explicit Probe(std::string_view name) : key(name) {}
+    void option(std::string_view k, double&, std::string_view, state::Limits) override { see(k); }
+    void option(std::string_view k, std::int64_t&, std::string_view, state::Limits) override {
+      see(k);
+    }
+    void option(std::string_view k, bool&, std::string_view) override { see(k); }
+    void option(std::string_view k, std::string&, std::string_view) override { see(k); }
+    void option(std::string_view k, std::vector<double>&, std::string_view,
+                state::Limits) override {
+      see(k);
+    }
+    void option(std::string_view k, std::vector<std::string>&, std::string_view) override {
+      see(k);
+    }
+    void choice(std::string_view k, std::string&, const std::vector<std::string>&,
+                std::string_view) override {
+      see(k);
+    }
+    void see(std::string_view k) { found = found || k == key; }
+    std::string_view key;
+    bool found = false;
+  } probe(wanted);
+  entry.describe(probe);
+  return probe.found;
+}
+
+state::Config small(const std::string& problem) {
+  state::Config config;
+  if (problem == "quadratic") {
+    config.set("problem.blocks", "6");
+    config.set("problem.outer", "5");
+    config.set("problem.inner", "2");
+    config.set("problem.noise", "0.2");
+  }
+  return config;
+}
+
+// Every registered method: made by name on a problem that fits, it steps, gives the same bits on
+// any number of ranks, with codecs and their memory too, and resumes on one rank what several
+// ranks saved.
+TEST(Registry, EveryMethodKeepsItsBitsOnAnyRanksAndResumes) {
+  std::set<std::string> seen;
+  for (const std::string problem : {"quadratic", "coupled"}) {
+    const Setting all(world(), problem, "", small(problem));
+    for (const auto& entry : problems::bilevel_methods()) {
+      const auto fits = all.instance->methods();
+      if (std::find(fits.begin(), fits.end(), entry.name) == fits.end()) continue;
+      for (const std::string codec : {"identity", "topk:2", "permk"}) {
+        if (codec != "identity" && !takes(entry, "codec")) continue;
+        seen.insert(entry.name);
+        auto config = small(problem);
+        if (codec != "identity") config.set("method.codec", codec);
+        if (codec == "topk:2") config.set("method.error_feedback", "true");
+        const Setting whole(world(), problem, entry.name, config);
+        whole.step(6);
+        EXPECT_FALSE(whole.made->report().failed) << entry.name << whole.made->report().message;
         test::FieldMemory memory(world());
-        whole->fields(memory.save());
-        rest->fields(memory.load());
-        for (int k = 0; k < 4; ++k) {
-          whole->step();
-          rest->step();
+        whole.made->fields(memory.save());
+        whole.step(4);
+        test::FieldMemory a(world());
+        whole.made->solution(a.save());
+        for (const bool resumed : {false, true}) {
+          const Setting alone(parallel::Comm(), problem, entry.name, config);
+          if (resumed) alone.made->fields(memory.load());
+          alone.step(resumed ? 4 : 10);
+          test::FieldMemory b{parallel::Comm()};
+          alone.made->solution(b.save());
+          EXPECT_TRUE(a == b) << entry.name << " " << codec << " resumed " << resumed;
         }
-        test::FieldMemory a(world()), b(world());
-        whole->solution(a.save());
-        rest->solution(b.save());
-        EXPECT_TRUE(a == b) << method;
-        const auto storage = instance->solution_storage();
+        const auto storage = whole.instance->solution_storage();
         storage->fields(a.load());
-        const auto certificate = instance->certify(*storage);
-        EXPECT_TRUE(std::isfinite(certificate.measure)) << method;
+        const auto certificate = whole.instance->certify(*storage);
+        EXPECT_TRUE(std::isfinite(certificate.measure)) << entry.name;
         EXPECT_GE(certificate.values.size(), 2U);
       }
     }

@@ -38,7 +38,6 @@ class Alternating final : public MethodBase {
   void fields(state::FieldVisitor& visit) override;
 
  private:
-  void batch(std::int64_t i, Level level, std::int64_t round, std::vector<std::int64_t>& out) const;
   void descend(std::int64_t i, std::int64_t steps);
   void solve(std::int64_t i);
 

@@ -55,6 +55,12 @@ class MethodBase : public solve::Method {
   /// form or report nothing.
   /// **Collective.**
   void evaluate();
+  /// Throws ConfigurationError for a batch larger than the samples of an owned block.
+  void require_batches(std::int64_t batch) const;
+  /// Samples of block i for the `round`-th use in this iteration; empty (all) where `batch` is 0 or
+  /// not less than the samples there are.
+  void draw_batch(std::int64_t i, Level level, std::int64_t batch, std::int64_t round,
+                  std::vector<std::int64_t>& out) const;
   /// Sets `failed` with a message if any rank's `block` (a block number, or -1) names a block.
   /// **Collective.**
   bool failed_block(std::int64_t block);

@@ -60,8 +60,16 @@ struct Bounds {
 /// - `bounds(i, x, y)`: Bounds; `start(x)`: the first x (0 without it); `start_inner(i, y)`
 /// likewise;
 /// - `bool exact(x, hypergradient, value)`: grad F and F in closed form; `bool optimum(x)`;
-/// - `figures(x, y, Figures&)` for one block: what a solution is worth (a test error), for
-/// certificates;
+/// - the first `num_inequalities(i)` of these are c_i(x, y) <= 0 instead;
+/// - `x_support(i, lower, upper, vector<int64>& out)`: the entries of x, in any order, outside of
+///   which grad_x f on the upper and Hxy v on the lower batch vanish (both batches not empty);
+/// - `bool lower_convex()`: false where g may curve downwards far from a minimum (networks);
+/// - `bool everywhere()`: true if every rank can evaluate every block, owned or not;
+/// - a best-response model y = w_i(phi, x): `dim_response(i)`, `response(i, phi, x, y)`, and its
+///   products with transposed Jacobians `response_phi(i, phi, x, u, out)`, `response_x(...)`, and
+///   `start_response(i, x, phi)`;
+/// - `figures(i, x, y, Figures&)` for one block: what a solution is worth (a test error), for
+/// certificates, which hold the means over blocks;
 /// - for people: `Facts facts()`, and `string fingerprint()`, equal on every rank.
 template <class P>
 concept Oracle = requires(const P& p, std::int64_t i, Level level, Batch batch, In in, Out out) {
@@ -103,7 +111,16 @@ class OracleView {
     void (*start_inner)(const void*, std::int64_t, Out);
     bool (*exact)(const void*, In, Out, double&);
     bool (*optimum)(const void*, Out);
-    void (*figures)(const void*, In, In, Figures&);
+    std::int64_t (*num_inequalities)(const void*, std::int64_t);
+    void (*x_support)(const void*, std::int64_t, Batch, Batch, std::vector<std::int64_t>&);
+    bool (*lower_convex)(const void*);
+    bool (*everywhere)(const void*);
+    std::int64_t (*dim_response)(const void*, std::int64_t);
+    void (*response)(const void*, std::int64_t, In, In, Out);
+    void (*response_phi)(const void*, std::int64_t, In, In, In, Out);
+    void (*response_x)(const void*, std::int64_t, In, In, In, Out);
+    void (*start_response)(const void*, std::int64_t, In, Out);
+    void (*figures)(const void*, std::int64_t, In, In, Figures&);
     Facts (*facts)(const void*);
     std::string (*fingerprint)(const void*);
   };
@@ -140,6 +157,10 @@ class OracleView {
   [[nodiscard]] bool exact(In x, Out hypergradient, double& value) const {
     return table_->exact && table_->exact(self_, x, hypergradient, value);
   }
+  [[nodiscard]] bool lower_convex() const {
+    return !table_->lower_convex || table_->lower_convex(self_);
+  }
+  [[nodiscard]] bool everywhere() const { return table_->everywhere && table_->everywhere(self_); }
   [[nodiscard]] bool optimum(Out x) const { return table_->optimum && table_->optimum(self_, x); }
   [[nodiscard]] Facts facts() const { return table_->facts ? table_->facts(self_) : Facts{}; }
   [[nodiscard]] std::string fingerprint() const {
@@ -263,8 +284,45 @@ constexpr OracleView::Table OracleView::make_table() {
   if constexpr (requires(const P& p, Out o) { p.optimum(o); }) {
     t.optimum = [](const void* s, Out x) -> bool { return as<P>(s).optimum(x); };
   }
-  if constexpr (requires(const P& p, In v, Figures& out) { p.figures(v, v, out); }) {
-    t.figures = [](const void* s, In x, In y, Figures& out) { as<P>(s).figures(x, y, out); };
+  if constexpr (requires(const P& p, Id i) { p.num_inequalities(i); }) {
+    t.num_inequalities = [](const void* s, Id i) -> Id { return as<P>(s).num_inequalities(i); };
+  }
+  if constexpr (requires(const P& p, Id i, Batch b, std::vector<Id>& out) {
+                  p.x_support(i, b, b, out);
+                }) {
+    t.x_support = [](const void* s, Id i, Batch lower, Batch upper, std::vector<Id>& out) {
+      as<P>(s).x_support(i, lower, upper, out);
+    };
+  }
+  if constexpr (requires(const P& p) { p.lower_convex(); }) {
+    t.lower_convex = [](const void* s) -> bool { return as<P>(s).lower_convex(); };
+  }
+  if constexpr (requires(const P& p) { p.everywhere(); }) {
+    t.everywhere = [](const void* s) -> bool { return as<P>(s).everywhere(); };
+  }
+  if constexpr (requires(const P& p, Id i, In v, Out o) {
+                  p.dim_response(i);
+                  p.response(i, v, v, o);
+                  p.response_phi(i, v, v, v, o);
+                  p.response_x(i, v, v, v, o);
+                  p.start_response(i, v, o);
+                }) {
+    t.dim_response = [](const void* s, Id i) -> Id { return as<P>(s).dim_response(i); };
+    t.response = [](const void* s, Id i, In phi, In x, Out y) { as<P>(s).response(i, phi, x, y); };
+    t.response_phi = [](const void* s, Id i, In phi, In x, In u, Out out) {
+      as<P>(s).response_phi(i, phi, x, u, out);
+    };
+    t.response_x = [](const void* s, Id i, In phi, In x, In u, Out out) {
+      as<P>(s).response_x(i, phi, x, u, out);
+    };
+    t.start_response = [](const void* s, Id i, In x, Out phi) {
+      as<P>(s).start_response(i, x, phi);
+    };
+  }
+  if constexpr (requires(const P& p, Id i, In v, Figures& out) { p.figures(i, v, v, out); }) {
+    t.figures = [](const void* s, Id i, In x, In y, Figures& out) {
+      as<P>(s).figures(i, x, y, out);
+    };
   }
   if constexpr (requires(const P& p) { p.facts(); }) {
     t.facts = [](const void* s) -> Facts { return as<P>(s).facts(); };

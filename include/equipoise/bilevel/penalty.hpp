@@ -45,7 +45,6 @@ class PenaltyMethod final : public MethodBase {
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override;
 
  private:
-  void batch(std::int64_t i, Level level, std::int64_t round, std::vector<std::int64_t>& out) const;
   void descend(std::int64_t i);
   void direction(std::int64_t i, double lambda, In x, In y, In z, std::vector<double>& out);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <span>
@@ -18,6 +19,10 @@ inline double dot(std::span<const double> a, std::span<const double> b) {
 }
 
 inline double norm(std::span<const double> a) { return std::sqrt(dot(a, a)); }
+
+inline bool all_finite(std::span<const double> a) {
+  return std::all_of(a.begin(), a.end(), [](double entry) { return std::isfinite(entry); });
+}
 
 /// y += a x.
 inline void axpy(double a, std::span<const double> x, std::span<double> y) {

@@ -1,6 +1,7 @@
 #include <equipoise/bilevel/check.hpp>
 #include <equipoise/bilevel/vectors.hpp>
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/exact_sum.hpp>
 #include <equipoise/parallel/random.hpp>
 #include <equipoise/problems/bilevel/instance.hpp>
 #include <equipoise/state/field_map.hpp>
@@ -162,25 +163,37 @@ solve::Certificate BilevelInstance::certify(state::Stateful& solution) {
   return certificate;
 }
 
-/// What a problem of one block says of a solution, from the block's owner to all.
+/// Means over blocks of what the problem says of a solution.
 void BilevelInstance::append_figures(const BilevelSolution& stored,
                                      solve::Certificate& certificate) const {
   const auto& t = oracle_.table();
-  if (!t.figures || blocks_.count() != 1) return;
-  bilevel::Figures figures;
-  // Every rank learns the names; the values come from the owner of y.
-  t.figures(oracle_.self(), stored.x,
-            std::vector<double>(static_cast<std::size_t>(oracle_.dim_inner(0))), figures);
-  const bool owner = blocks_.owned().contains(0);
-  if (owner) {
-    figures.clear();
-    t.figures(oracle_.self(), stored.x, stored.y, figures);
+  if (!t.figures) return;
+  // Every rank learns the names; the values come from the owners.
+  std::vector<std::string> names;
+  std::vector<parallel::ExactSum> sums;
+  parallel::agree(comm_, [&] {
+    const auto owned = blocks_.owned();
+    for (std::int64_t i = owned.begin; i < owned.end; ++i) {
+      bilevel::Figures figures;
+      t.figures(oracle_.self(), i, stored.x, blocks_.of(stored.y, i), figures);
+      sums.resize(figures.size());
+      names.resize(figures.size());
+      for (std::size_t k = 0; k < figures.size(); ++k) {
+        names[k] = figures[k].first;
+        sums[k].add(figures[k].second);
+      }
+    }
+  });
+  const auto count = static_cast<std::size_t>(comm_.max(std::ssize(names)));
+  sums.resize(count);
+  names.resize(count);
+  const int first = blocks_.over_ranks().owner(0);
+  std::vector<double> values(count);
+  parallel::exact_sums(comm_, sums, values);
+  for (std::size_t k = 0; k < count; ++k) {
+    certificate.values.emplace_back(comm_.broadcast(names[k], first),
+                                    values[k] / static_cast<double>(blocks_.count()));
   }
-  std::vector<double> values;
-  for (const auto& figure : figures) values.push_back(figure.second);
-  comm_.broadcast(std::span(values), blocks_.over_ranks().owner(0));
-  for (std::size_t k = 0; k < values.size(); ++k)
-    certificate.values.emplace_back(figures[k].first, values[k]);
 }
 
 std::vector<std::string> BilevelInstance::export_csv(state::Stateful& solution,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/bilevel/oracle.hpp>
+#include <equipoise/problems/bilevel/class_rows.hpp>
 #include <equipoise/state/options.hpp>
 
 #include <cstdint>
@@ -9,28 +10,11 @@
 
 namespace equipoise::problems {
 
-struct CleaningOptions {
-  std::string images = "mnist/train-images-idx3-ubyte.derived.gz";
-  std::string labels = "mnist/train-labels-idx1-ubyte.gz";
-  std::string test_images = "mnist/t10k-images-idx3-ubyte.gz";
-  std::string test_labels = "mnist/t10k-labels-idx1-ubyte.gz";
-  std::int64_t train = 20000, validation = 5000, test = 10000;
-  std::int64_t pool = 2;
+struct CleaningOptions : DigitOptions {
   double corruption = 0.5;
   double regulariser = 0.2;
   double start = -2.0;
   void describe(state::OptionVisitor& visit);
-};
-
-/// Dense rows of features with a class each.
-struct ClassRows {
-  std::vector<float> features;  ///< [rows x dimension]
-  std::vector<std::int32_t> labels;
-  std::int64_t dimension = 0;
-  [[nodiscard]] std::int64_t rows() const { return static_cast<std::int64_t>(labels.size()); }
-  [[nodiscard]] const float* row(std::int64_t r) const {
-    return features.data() + static_cast<std::size_t>(r * dimension);
-  }
 };
 
 /// Cleaning of training data whose labels are partly redrawn at random: a weight sigma(x_j) per
@@ -42,7 +26,7 @@ struct ClassRows {
 /// of a full pass: 40 rows * features flops.
 class DataCleaning {
  public:
-  static constexpr std::int64_t classes = 10;
+  static constexpr std::int64_t classes = digit_classes;
   DataCleaning(ClassRows train, ClassRows validation, ClassRows test,
                const CleaningOptions& options, std::uint64_t seed);
 
@@ -68,9 +52,13 @@ class DataCleaning {
   void start(Out x) const;
   /// Area under the curve of sigma(x) against the true corruption, and the test error of W in
   /// percent.
-  void figures(In x, In y, bilevel::Figures& out) const;
-  [[nodiscard]] double area_under_curve(In x) const;
+  void figures(std::int64_t, In x, In y, bilevel::Figures& out) const;
+  [[nodiscard]] double area_under_curve(In x) const {
+    return problems::area_under_curve(x, corrupted_);
+  }
   [[nodiscard]] double test_error(In y) const;
+  /// Every rank reads the whole data.
+  [[nodiscard]] bool everywhere() const { return true; }
   [[nodiscard]] std::string fingerprint() const;
   [[nodiscard]] bilevel::Facts facts() const;
 

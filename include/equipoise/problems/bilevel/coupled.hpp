@@ -44,6 +44,12 @@ class CoupledToy {
   void con_jt_x(std::int64_t, In x, In y, In lambda, Out out) const;
   void con_jt_y(std::int64_t, In x, In y, In lambda, Out out) const;
   void proj_joint(Out x, Out y) const;
+  [[nodiscard]] bilevel::Bounds bounds(std::int64_t, In, In) const {
+    bilevel::Bounds out;
+    out.smoothness = 1.0;
+    return out;
+  }
+  [[nodiscard]] bool everywhere() const { return true; }
   void start(Out x) const;
   void start_inner(std::int64_t, Out y) const;
   bool optimum(Out x) const;
