@@ -4,12 +4,15 @@ set -Eeuo pipefail
 
 usage() {
   cat <<'U'
-usage: cluster/local.sh demo | test | build | install-packages [MORE...]
+usage: cluster/local.sh demo | test | build | sanitize | fuzz [SECONDS] | install-packages [MORE...]
 
   demo               build the command, solve real problems with and without compression,
                      print what each method costs, draw demo.png, kill a run and resume it
   test               build everything and run every test
   build              build everything (optimised) into build/release
+  sanitize           build with the address and undefined-behaviour sanitizers, run every test at 2 ranks
+  fuzz [SECONDS]     feed every reader and decoder with mutated input, each for SECONDS (default 60); the
+                     corpus is kept in build/fuzz/corpus and grows from run to run
   install-packages   install the Debian packages that are missing (and MORE), nothing else
 
 Every command installs missing Debian packages first (through sudo unless run as root).
@@ -70,14 +73,15 @@ parallel_jobs() {
   echo "$jobs"
 }
 
-# build PRESET [TARGET...]
+# build PRESET [-DKEY=VALUE...] [TARGET...]
 build() {
-  local preset=$1
+  local preset=$1 settings=()
   shift
+  while [[ ${1:-} == -D* ]]; do settings+=("$1"); shift; done
   if command -v ccache >/dev/null; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
   fi
-  cmake --preset "$preset"
+  cmake --preset "$preset" "${settings[@]}"
   ninja -C "build/$preset" -j "${JOBS:-$(parallel_jobs)}" "$@"
 }
 
@@ -96,7 +100,7 @@ prepare_mpi() {
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export EQUIPOISE_DATA=${EQUIPOISE_DATA:-$PWD/../shared/data}
 command=${1:-}
-[ $# -eq 1 ] || [ "$command" = install-packages ] || { usage >&2; exit 2; }
+[ $# -eq 1 ] || [ "$command" = install-packages ] || [ "$command" = fuzz ] || { usage >&2; exit 2; }
 
 case $command in
   install-packages)
@@ -117,6 +121,20 @@ case $command in
     build dev
     prepare_mpi
     exec ctest --test-dir build/dev --output-on-failure --no-tests=error -j "$(nproc)"
+    ;;
+  sanitize)
+    install_packages
+    build asan -DEQUIPOISE_TEST_RANKS=2 -DEQUIPOISE_TEST_TIMEOUT=1800
+    prepare_mpi
+    # Leaks are looked for; those of Open MPI's own components are known and left out.
+    export ASAN_OPTIONS=fast_unwind_on_malloc=0 UBSAN_OPTIONS=print_stacktrace=1
+    export LSAN_OPTIONS=suppressions=$PWD/tests/sanitize/leaks.supp:print_suppressions=0
+    exec ctest --test-dir build/asan --output-on-failure --no-tests=error --timeout 1800
+    ;;
+  fuzz)
+    install_packages clang-14 libclang-rt-14-dev
+    build fuzz fuzz_targets
+    exec tests/fuzz/run.sh build/fuzz "${2:-60}"
     ;;
   -h | --help | help)
     usage

@@ -65,8 +65,8 @@ void philox(std::uint64_t seed, std::uint32_t first, std::uint32_t second, std::
   for (std::size_t s = 0; s < sets; ++s, out += 32) {
     const Lanes left = (c0[s] & lower) | (c1[s] << 32U);
     const Lanes right = (c2[s] & lower) | (c3[s] << 32U);
-    const Lanes early = __builtin_shuffle(left, right, Lanes{0, 8, 1, 9, 2, 10, 3, 11});
-    const Lanes late = __builtin_shuffle(left, right, Lanes{4, 12, 5, 13, 6, 14, 7, 15});
+    const Lanes early = __builtin_shufflevector(left, right, 0, 8, 1, 9, 2, 10, 3, 11);
+    const Lanes late = __builtin_shufflevector(left, right, 4, 12, 5, 13, 6, 14, 7, 15);
     std::memcpy(out, &early, sizeof early);
     std::memcpy(out + 16, &late, sizeof late);
   }
