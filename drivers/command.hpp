@@ -56,8 +56,17 @@ int inspect_command(const parallel::Comm& comm, const std::string& file);
 int verify_command(const parallel::Comm& comm, const std::string& file);
 int export_command(const parallel::Comm& comm, const std::string& file,
                    const std::string& directory, bool overwrite);
+/// What `plot` draws of run files: histories, or fronts in the plane, in space, in parallel
+/// coordinates.
+struct PlotKind {
+  bool front = false, parallel = false;
+};
 int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
-                 const std::string& picture);
+                 const std::string& picture, PlotKind kind);
+int report_command(const parallel::Comm& comm, const std::string& file, const std::string& page,
+                   bool overwrite);
+/// Rank 0 reads side traces; the others end at once.
+int top_command(const parallel::Comm& comm, const std::vector<std::string>& directories, bool once);
 
 /// `equipoise bench NAME`: arguments after the name.
 int bench_command(const parallel::Comm& comm, const std::string& name,

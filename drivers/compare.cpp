@@ -147,7 +147,7 @@ int compare_command(const parallel::Comm& comm, const RunArguments& arguments,
     print_verdict(rows, "max(sent, received) per rank", [](const Row& r) { return r.peer(); });
     print_verdict(rows, "time", [](const Row& r) { return r.summary.seconds; });
   }
-  if (!picture.empty()) return plot_command(comm, files, picture);
+  if (!picture.empty()) return plot_command(comm, files, picture, {});
   const bool all =
       std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.solved(); });
   return static_cast<int>(all ? Exit::ok : Exit::limit);

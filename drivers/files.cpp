@@ -116,15 +116,17 @@ std::string scripts_directory() {
                                                                   : EQUIPOISE_SCRIPTS_BUILD;
 }
 
-int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
-                 const std::string& picture) {
+namespace {
+
+/// Runs a script of ours by Python on rank 0; its exit status on every rank. **Collective.**
+int run_script(const parallel::Comm& comm, const std::string& script,
+               const std::vector<std::string>& arguments) {
   std::int64_t status = 0;
   if (comm.rank() == 0) {
     const char* python = std::getenv("EQUIPOISE_PYTHON");
     std::vector<std::string> words = {python ? python : "/usr/bin/python3",
-                                      scripts_directory() + "/plot.py"};
-    words.insert(words.end(), files.begin(), files.end());
-    words.insert(words.end(), {"-o", picture});
+                                      scripts_directory() + "/" + script};
+    words.insert(words.end(), arguments.begin(), arguments.end());
     status = run_program(words);
     if (status == 127) {
       fmt::print(stderr,
@@ -134,6 +136,22 @@ int plot_command(const parallel::Comm& comm, const std::vector<std::string>& fil
     }
   }
   return static_cast<int>(comm.max(status));
+}
+
+}  // namespace
+
+int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
+                 const std::string& picture, PlotKind kind) {
+  std::vector<std::string> arguments = files;
+  if (kind.parallel) arguments.emplace_back("--parallel");
+  arguments.insert(arguments.end(), {"-o", picture});
+  return run_script(comm, kind.front ? "plot_front.py" : "plot.py", arguments);
+}
+
+int report_command(const parallel::Comm& comm, const std::string& file, const std::string& page,
+                   bool overwrite) {
+  state::check_output(comm, page, overwrite);
+  return run_script(comm, "report.py", {file, "-o", page});
 }
 
 }  // namespace equipoise::drivers

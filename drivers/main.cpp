@@ -37,6 +37,7 @@ class CommandLine {
     add_solve();
     add_compare();
     add_files();
+    add_watching();
     add_others();
   }
   CLI::App& app() { return app_; }
@@ -99,8 +100,27 @@ class CommandLine {
         "plot", "draw run files: residual against bytes, iterations and seconds");
     plot->add_option("files", words_, "run files")->required();
     plot->add_option("-o,--output", picture_, "picture (.png)")->required();
+    plot->add_flag("--front", front_, "draw the fronts instead: two or three objectives");
+    plot->add_flag("--parallel", parallel_, "draw the fronts in parallel coordinates");
     plot->callback([this] {
-      todo = [this](const auto& comm) { return plot_command(comm, words_, picture_); };
+      todo = [this](const auto& comm) {
+        return plot_command(comm, words_, picture_, {front_ || parallel_, parallel_});
+      };
+    });
+  }
+  void add_watching() {
+    auto* top = app_.add_subcommand(
+        "top", "show where running jobs stand, from their checkpoint directories");
+    top->add_option("directories", words_, "checkpoint directories")->required();
+    top->add_flag("--once", once_, "print once and end");
+    top->callback(
+        [this] { todo = [this](const auto& comm) { return top_command(comm, words_, once_); }; });
+    auto* report = app_.add_subcommand("report", "write one page about a run, figures inside");
+    report->add_option("file", file_, "run file")->required();
+    report->add_option("-o,--output", picture_, "page (.html)")->required();
+    report->add_flag("--overwrite", overwrite_, "replace an existing page");
+    report->callback([this] {
+      todo = [this](const auto& c) { return report_command(c, file_, picture_, overwrite_); };
     });
   }
   void add_others() {
@@ -133,6 +153,8 @@ class CommandLine {
   std::string file_, directory_, picture_, topic_;
   bool markdown_ = false;
   bool overwrite_ = false;
+  bool once_ = false;
+  bool front_ = false, parallel_ = false;
 };
 
 int run(const parallel::Comm& comm, int argc, char** argv) {

@@ -142,7 +142,8 @@ def draw_panel(axes, runs, column, title, unit, tolerance):
     else:
         axes.text(0.5, 0.5, "nothing moved: one rank", ha="center", va="center",
                   transform=axes.transAxes, color="#777777")
-    if tolerance is not None:
+    reached = min((run.trace["residual"].min() for run in runs), default=0.0)
+    if tolerance is not None and tolerance > 1e-6 * reached:  # a goal out of reach would flatten the histories
         axes.axhline(tolerance, color="#777777", linewidth=0.8, linestyle=(0, (2, 2)))
 
 

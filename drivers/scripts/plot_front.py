@@ -69,6 +69,22 @@ def draw_parallel(axes, sets):
     axes.set_ylabel("scaled to [0, 1]")
 
 
+def draw(sets, out, parallel=False):
+    """Draws named fronts of one number of objectives into the file `out`."""
+    objectives = sets[0][1].shape[1]
+    figure = plt.figure(figsize=(6.4, 4.8), dpi=150)
+    if parallel or objectives > 3:
+        draw_parallel(figure.add_subplot(), sets)
+    elif objectives == 3:
+        draw_space(figure.add_subplot(projection="3d"), sets)
+    else:
+        draw_plane(figure.add_subplot(), sets)
+    figure.gca().legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(out)
+    plt.close(figure)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+")
@@ -79,20 +95,10 @@ def main():
     sets = [(path, read_front(path)) for path in arguments.runs]
     if arguments.reference:
         sets.insert(0, ("reference", read_reference(arguments.reference)))
-    counts = {front.shape[1] for _, front in sets}
-    if len(counts) != 1:
-        parser.error(f"the fronts have different numbers of objectives: {sorted(counts)}")
-    objectives = counts.pop()
-    figure = plt.figure(figsize=(6.4, 4.8), dpi=150)
-    if arguments.parallel or objectives > 3:
-        draw_parallel(figure.add_subplot(), sets)
-    elif objectives == 3:
-        draw_space(figure.add_subplot(projection="3d"), sets)
-    else:
-        draw_plane(figure.add_subplot(), sets)
-    figure.gca().legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    figure.savefig(arguments.output)
+    if len({front.shape[1] for _, front in sets}) != 1:
+        parser.error("the fronts have different numbers of objectives: "
+                     + ", ".join(f"{name} {front.shape[1]}" for name, front in sets))
+    draw(sets, arguments.output, arguments.parallel)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 #include <equipoise/parallel/session.hpp>
+#include <equipoise/parallel/watchdog.hpp>
 #include <equipoise/solve/progress.hpp>
 #include <equipoise/solve/run.hpp>
+#include <equipoise/solve/side_trace.hpp>
 
 #include <algorithm>
 #include <array>
@@ -80,9 +82,12 @@ class Loop {
         save_(save),
         saving_(saving),
         state_(method),
-        progress_(comm.rank() == 0, watch) {
+        progress_(comm.rank() == 0, watch),
+        watchdog_(comm, save.hang_seconds,
+                  static_cast<int>(saving.directory.empty() ? Exit::defect : Exit::requeue)) {
     if (!saving.directory.empty()) {
       store_.emplace(comm, saving.directory, static_cast<int>(save.checkpoint_keep));
+      if (comm.rank() == 0) side_trace_.emplace(saving.directory, comm.size(), stop.tolerance);
     }
   }
 
@@ -91,6 +96,7 @@ class Loop {
     std::optional<Stop> reason = decide(method_.report());
     while (!reason) {
       method_.step();
+      watchdog_.beat();
       ++state_.iteration;
       const Report report = method_.report();
       if (report.fresh) account(report.residual);
@@ -134,6 +140,14 @@ class Loop {
     next_control_ = state_.iteration + 1;
     last_control_ = state_.iteration;
     control_seconds_ = seconds();
+    tell("start");
+  }
+
+  /// A line of the side trace, where there is one.
+  void tell(const std::string& event) {
+    if (side_trace_) {
+      side_trace_->event(event, state_.iteration, seconds(), method_.report(), traffic());
+    }
   }
 
   /// A method made afresh has evaluated its start; the checkpoint's totals hold that already.
@@ -219,6 +233,7 @@ class Loop {
     if (word[1] > 0.0) return Stop::time_limit;
     if (stop_.max_bytes > 0.0 && word[4] >= stop_.max_bytes) return Stop::byte_limit;
     progress_.update(state_.iteration, elapsed, method_.report(), bytes, stop_.tolerance);
+    if (side_trace_) side_trace_->step(state_.iteration, elapsed, method_.report(), bytes);
     return std::nullopt;
   }
 
@@ -327,6 +342,7 @@ class Loop {
     }
     state_.before = own;
     saved_at_ = Clock::now();
+    tell("checkpoint");
   }
 
   Summary finish(Stop reason) {
@@ -334,6 +350,7 @@ class Loop {
     const Report report = method_.report();
     record(report, true);
     if (store_ && reason != Stop::diverged && reason != Stop::not_finite) save();
+    tell(name(reason));
     merge_trace();
     Summary summary;
     summary.stop = reason;
@@ -358,7 +375,9 @@ class Loop {
   const Saving& saving_;
   RunState state_;
   Progress progress_;
+  parallel::Watchdog watchdog_;
   std::optional<state::CheckpointStore> store_;
+  std::optional<SideTrace> side_trace_;  ///< on rank 0, beside the checkpoints
   Clock::time_point start_ = Clock::now();
   Clock::time_point saved_at_ = Clock::now();
   double control_seconds_ = 0.0;
@@ -421,6 +440,11 @@ void SaveOptions::describe(state::OptionVisitor& visit) {
                "iterations between checkpoints; 0 for none by count", state::non_negative);
   visit.option("checkpoint_keep", checkpoint_keep, "how many checkpoints are kept",
                state::at_least_one);
+  visit.option("hang_seconds", hang_seconds,
+               "when no step ends for this long and a rank of this machine uses no processor time, "
+               "name that rank and "
+               "end the job, for requeueing where there is a checkpoint directory; 0 for never",
+               state::non_negative);
   visit.option("trace_rows", trace_rows, "about how many rows of history are kept",
                state::at_least_one);
 }

@@ -44,6 +44,7 @@ struct SaveOptions {
   std::int64_t checkpoint_iterations = 0;
   std::int64_t checkpoint_keep = 2;
   std::int64_t trace_rows = 2000;
+  double hang_seconds = 300.0;
   void describe(state::OptionVisitor& visit);
 };
 
