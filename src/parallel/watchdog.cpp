@@ -86,7 +86,9 @@ struct Watchdog::State {
     for (Neighbour& n : neighbours) {
       const auto facts = look_at(n.pid);
       if (!facts) continue;  // it has ended; the launcher sees that by itself
-      n.idle_looks = facts->ticks == n.ticks ? n.idle_looks + 1 : 0;
+      // A process that is ready to run is only starved by others.
+      const bool idle = facts->ticks == n.ticks && facts->state != 'R';
+      n.idle_looks = idle ? n.idle_looks + 1 : 0;
       n.ticks = facts->ticks;
     }
   }
