@@ -139,7 +139,7 @@ void NewtonCg::fields(state::FieldVisitor& visit) {
 }
 
 void NewtonCg::solution(state::FieldVisitor& visit) {
-  if (!current_) evaluate(false);
+  stand_at_control();
   visit_vector(visit, "control", functional_->space().partition(),
                functional_->space().comm().rank(), control_.values);
   functional_->visit_state(visit);
