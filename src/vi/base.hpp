@@ -132,6 +132,7 @@ MethodSpec optimistic_masha_spec();
 MethodSpec optimistic_spec();
 MethodSpec proxskip_spec();
 MethodSpec qgenx_spec();
+MethodSpec sgda_spec();
 MethodSpec svogs_spec();
 MethodSpec three_pillars_spec();
 

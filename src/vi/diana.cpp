@@ -26,7 +26,7 @@ struct DianaOptions {
                  "iterations between evaluations of the residual, one exact mean each",
                  state::at_least_one);
     visit.option("codec", compression.codec, "codec from agents to owners, unbiased");
-    visit.option("collective", compression.collective, "auto, two-phase or allgatherv");
+    visit.option("collective", compression.collective, compress::collective_choices);
   }
 };
 

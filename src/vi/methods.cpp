@@ -23,6 +23,7 @@ const std::vector<MethodSpec>& methods() {
         proxskip_spec(),
         diana_spec(),
         qgenx_spec(),
+        sgda_spec(),
     };
     for (auto& spec : serial_specs()) list.push_back(std::move(spec));
     return list;
