@@ -73,6 +73,7 @@ int bench_command(const parallel::Comm& comm, const std::string& name,
                   const std::vector<std::string>& words);
 int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words);
+int bench_control(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);
 
 }  // namespace equipoise::drivers

@@ -1,5 +1,6 @@
 #include <equipoise/control/all_at_once.hpp>
 
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -30,6 +31,7 @@ AllAtOnce::AllAtOnce(std::shared_ptr<const Tracking> problem, const AllAtOnceOpt
       w_(blocks()),
       w_old_(blocks()),
       image_(blocks()),
+      mass_control_(problem_->grid().vector()),
       work_(problem_->grid().vector()),
       stiffness_image_(problem_->grid().vector()) {
   problem_->validate();
@@ -43,26 +45,31 @@ AllAtOnce::Blocks AllAtOnce::blocks() const {
   return result;
 }
 
-double AllAtOnce::dot(const Blocks& a, const Blocks& b) {
+/// The pairing of residual blocks a with blocks b; that of the control is held by its M^-1 image,
+/// and b by `mass_image` = M b.
+double AllAtOnce::dot(const Blocks& a, const Blocks& b, Vec mass_image) {
   std::vector<double> values(a.size());
-  for (std::size_t i = 0; i < a.size(); ++i) check(VecDotBegin(a[i], b[i], &values[i]));
-  for (std::size_t i = 0; i < a.size(); ++i) check(VecDotEnd(a[i], b[i], &values[i]));
+  const auto factor = [&](std::size_t i) -> Vec {
+    return a.size() == 3 && i == 1 ? mass_image : b[i].get();
+  };
+  for (std::size_t i = 0; i < a.size(); ++i) check(VecDotBegin(a[i], factor(i), &values[i]));
+  for (std::size_t i = 0; i < a.size(); ++i) check(VecDotEnd(a[i], factor(i), &values[i]));
   return std::accumulate(values.begin(), values.end(), 0.0);
 }
 
 void AllAtOnce::apply(const Blocks& x, Blocks& out) {
   const Grid& grid = problem_->grid();
-  // K y and M y, then K q and M q: one pass over memory for each pair.
-  grid.apply(x.front(), out.back(), out.front());
-  grid.apply(x.back(), stiffness_image_, work_);
-  check(VecAXPY(out.front(), 1.0, stiffness_image_));
+  grid.apply(x.front(), out.back(), out.front());  // K y and M y in one pass
   if (options_.eliminate_control) {
+    grid.apply(x.back(), stiffness_image_, work_);
     check(VecAXPY(out.back(), -1.0 / problem_->beta, work_));
   } else {
-    grid.apply(x[1], nullptr, out[1]);
-    check(VecAXPY(out.back(), -1.0, out[1]));
-    check(VecAXPBY(out[1], -1.0, problem_->beta, work_));
+    grid.apply(x.back(), stiffness_image_, nullptr);
+    check(VecAXPY(out.back(), -1.0, mass_control_));
+    check(VecWAXPY(out[1], -problem_->beta, x[1], x.back()));
+    check(VecScale(out[1], -1.0));
   }
+  check(VecAXPY(out.front(), 1.0, stiffness_image_));
 }
 
 void AllAtOnce::schur_inverse(Vec r, Vec z) {
@@ -80,13 +87,13 @@ void AllAtOnce::schur_inverse(Vec r, Vec z) {
   cycles_ += 2 * count;
 }
 
+/// z = P^-1 r, and M z of the control.
 void AllAtOnce::precondition(const Blocks& r, Blocks& z) {
   problem_->grid().solve_mass(r.front(), z.front());
   ++mass_solves_;
   if (!options_.eliminate_control) {
-    problem_->grid().solve_mass(r[1], z[1]);
-    check(VecScale(z[1], 1.0 / problem_->beta));
-    ++mass_solves_;
+    check(VecAXPBY(z[1], 1.0 / problem_->beta, 0.0, r[1]));
+    problem_->grid().apply(z[1], nullptr, mass_control_);
   }
   schur_inverse(r.back(), z.back());
 }
@@ -95,24 +102,43 @@ void AllAtOnce::start() {
   check(MatMult(problem_->grid().mass(), problem_->target, v_.front()));
   check(MatMult(problem_->grid().mass(), problem_->source, v_.back()));
   precondition(v_, z_);
-  gamma_ = std::sqrt(dot(z_, v_));
+  gamma_ = std::sqrt(dot(v_, z_, mass_control_));
   residual_ = start_residual_ = gamma_;
   iteration_ = 0;
 }
 
+namespace {
+
+/// w_old := (z/gamma - a2 w - a3 w_old)/a1 and x += length w_old in one pass over memory.
+void update_solution(Vec z, Vec w, Vec w_old, Vec x, std::array<double, 3> factors, double length) {
+  const linalg::ConstEntries zs(z), ws(w);
+  linalg::Entries olds(w_old), xs(x);
+  const auto [fz, fw, fo] = factors;
+  const double *zp = zs.span().data(), *wp = ws.span().data();
+  double *op = olds.span().data(), *xp = xs.span().data();
+  for (std::int64_t i = 0, n = xs.size(); i < n; ++i) {
+    const double next = fz * zp[i] + fw * wp[i] + fo * op[i];
+    op[i] = next;
+    xp[i] += length * next;
+  }
+}
+
+}  // namespace
+
+/// The Lanczos vectors are v/gamma and z/gamma; neither is scaled in memory.
 void AllAtOnce::step() {
   if (iteration_ < 0) start();
   if (gamma_ == 0.0) return;
-  for (auto& block : z_) check(VecScale(block, 1.0 / gamma_));
   apply(z_, image_);
-  const double delta = dot(image_, z_);
+  const double delta = dot(image_, z_, mass_control_) / (gamma_ * gamma_);
   for (std::size_t i = 0; i < v_.size();
-       ++i) {  // v_old := A z - delta/gamma v - gamma/gamma_old v_old
-    check(VecAXPBYPCZ(v_old_[i], 1.0, -delta / gamma_, -gamma_ / gamma_old_, image_[i], v_[i]));
+       ++i) {  // v_old := A z/gamma - delta/gamma v - gamma/gamma_old v_old
+    check(VecAXPBYPCZ(v_old_[i], 1.0 / gamma_, -delta / gamma_, -gamma_ / gamma_old_, image_[i],
+                      v_[i]));
   }
   std::swap(v_, v_old_);
   precondition(v_, z_next_);
-  const double next = std::sqrt(std::max(0.0, dot(z_next_, v_)));
+  const double next = std::sqrt(std::max(0.0, dot(v_, z_next_, mass_control_)));
   const double a0 = c_ * delta - c_old_ * s_ * gamma_;
   const double a1 = std::hypot(a0, next);
   const double a2 = s_ * delta + c_old_ * c_ * gamma_;
@@ -120,8 +146,8 @@ void AllAtOnce::step() {
   c_old_ = std::exchange(c_, a0 / a1);
   s_old_ = std::exchange(s_, next / a1);
   for (std::size_t i = 0; i < x_.size(); ++i) {
-    check(VecAXPBYPCZ(w_old_[i], 1.0 / a1, -a2 / a1, -a3 / a1, z_[i], w_[i]));
-    check(VecAXPY(x_[i], c_ * residual_, w_old_[i]));
+    update_solution(z_[i], w_[i], w_old_[i], x_[i], {1.0 / (gamma_ * a1), -a2 / a1, -a3 / a1},
+                    c_ * residual_);
   }
   std::swap(w_, w_old_);
   std::swap(z_, z_next_);
@@ -163,6 +189,7 @@ void AllAtOnce::fields(state::FieldVisitor& visit) {
   all("z", z_);
   all("w", w_);
   all("w_old", w_old_);
+  visit_vector(visit, "mass_control", rows, part, mass_control_);
   visit.scalar("gamma", gamma_);
   visit.scalar("gamma_old", gamma_old_);
   visit.scalar("c", c_);

@@ -3,10 +3,13 @@
 #include <equipoise/problems/control/entries.hpp>
 #include <equipoise/problems/pareto/entries.hpp>
 #include <equipoise/problems/registry.hpp>
+#include <equipoise/problems/vi/adversarial_digits.hpp>
 #include <equipoise/problems/vi/complementarity.hpp>
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/linear_program.hpp>
+#include <equipoise/problems/vi/matching.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
+#include <equipoise/problems/vi/robust_classification.hpp>
 #include <equipoise/problems/vi/robust_regression.hpp>
 #include <equipoise/problems/vi/traffic.hpp>
 #include <equipoise/state/config.hpp>
@@ -28,9 +31,15 @@ void append(std::vector<Entry>& list, std::vector<Entry> more) {
 const std::vector<solve::ProblemEntry>& problems() {
   static const std::vector<solve::ProblemEntry> all = [] {
     std::vector<solve::ProblemEntry> list = {
-        game_problem(),     robust_regression_problem(),
-        obstacle_problem(), traffic_problem(),
-        lp_problem(),       mcp_problem(),
+        game_problem(),
+        robust_regression_problem(),
+        robust_classification_problem(),
+        matching_problem(),
+        adversarial_digits_problem(),
+        obstacle_problem(),
+        traffic_problem(),
+        lp_problem(),
+        mcp_problem(),
     };
     append(list, bilevel_problems());
     append(list, control_problems());

@@ -118,6 +118,34 @@ void require_contractive(const Evaluation& f, const Compression& compression) {
   check(f.mean().server(), "method.server_codec", compression.server_codec);
 }
 
+std::string refuse_partitioned(const ProblemView& problem, const std::string& method) {
+  if (!problem.partitioned()) return "";
+  return method +
+         " exchanges a mean over agents, but this problem's vector is partitioned over ranks; use "
+         "extragradient";
+}
+
+SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
+                         const Compression& compression) {
+  if (compression.server_codec != "identity") {
+    throw ConfigurationError(
+        "method.server_codec = {}: with method.participants every rank reads the participants' "
+        "messages, no owner compresses again; leave method.server_codec out",
+        compression.server_codec);
+  }
+  const ProblemView& problem = f.problem();
+  const std::int64_t d = problem.dimension();
+  const std::int64_t chunks =
+      f.setting().chunks > 0 ? f.setting().chunks : partition::default_chunks(d);
+  return {f.setting().comm,
+          f.setting().seed,
+          f.mean().setting().weights,
+          participants,
+          compress::make_codec(compression.codec, {d, problem.agents(), static_cast<int>(chunks)}),
+          d,
+          chunks};
+}
+
 double usual_snapshot_probability(const Evaluation& f) {
   const compress::Descriptor device = f.mean().device();
   const double d = static_cast<double>(f.problem().dimension());

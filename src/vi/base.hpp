@@ -3,9 +3,11 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/vi/evaluation.hpp>
 #include <equipoise/vi/methods.hpp>
+#include <equipoise/vi/sampled_mean.hpp>
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -89,15 +91,33 @@ void require_unbiased(const Evaluation& f, const std::string& method,
                       const Compression& compression);
 /// Throws ConfigurationError where error feedback would let a codec's errors grow (omega >= 1).
 void require_contractive(const Evaluation& f, const Compression& compression);
+/// Why a method that exchanges a mean over agents cannot take this problem, or "".
+std::string refuse_partitioned(const ProblemView& problem, const std::string& method);
 /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages; and at least the density of a
 /// sparsifier, however few bytes its values take.
 double usual_snapshot_probability(const Evaluation& f);
+/// A mean over `participants` agents drawn anew each iteration, with the device codec.
+SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
+                         const Compression& compression);
 
 /// L_m of every agent from local operator calls alone; one allgatherv of a number per agent.
 /// **Collective.**
 double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z);
 /// L of F, `rounds` uncompressed means. **Collective.**
 double estimate_lipschitz(Evaluation& f, std::span<const double> z, int rounds);
+
+/// The entry of a method whose constructor takes (setting, problem, options).
+template <class M, class Options>
+MethodSpec spec_of(const std::string& name, const std::string& help,
+                   std::string (*refuse)(const ProblemView&, const std::string&)) {
+  return {name, help, [](state::OptionVisitor& visit) { Options{}.describe(visit); },
+          [name, refuse](const ProblemView& problem) { return refuse(problem, name); },
+          [](const Setting& setting, const ProblemView& problem, state::Config& config) {
+            Options options;
+            config.read("method", options);
+            return std::make_unique<M>(setting, problem, options);
+          }};
+}
 
 MethodSpec extragradient_spec();
 MethodSpec compressed_extragradient_spec();
@@ -106,9 +126,14 @@ MethodSpec masha2_spec();
 MethodSpec accelerated_gradient_spec();
 MethodSpec automatic_spec();
 MethodSpec cogs_spec();
+MethodSpec diana_spec();
 MethodSpec ogs_spec();
 MethodSpec optimistic_masha_spec();
 MethodSpec optimistic_spec();
+MethodSpec proxskip_spec();
+MethodSpec qgenx_spec();
+MethodSpec sgda_spec();
+MethodSpec svogs_spec();
 MethodSpec three_pillars_spec();
 
 }  // namespace equipoise::vi

@@ -84,20 +84,9 @@ class CompressedExtragradient final : public Base {
 }  // namespace
 
 MethodSpec compressed_extragradient_spec() {
-  return {"ceg", "extragradient on compressed operators: the baseline that stalls at a noise floor",
-          [](state::OptionVisitor& visit) { CegOptions{}.describe(visit); },
-          [](const ProblemView& problem) {
-            return problem.partitioned()
-                       ? std::string(
-                             "ceg compresses a mean over agents, but this problem's "
-                             "vector is partitioned over ranks; use extragradient")
-                       : std::string();
-          },
-          [](const Setting& setting, const ProblemView& problem, state::Config& config) {
-            CegOptions options;
-            config.read("method", options);
-            return std::make_unique<CompressedExtragradient>(setting, problem, options);
-          }};
+  return spec_of<CompressedExtragradient, CegOptions>(
+      "ceg", "extragradient on compressed operators: the baseline that stalls at a noise floor",
+      refuse_partitioned);
 }
 
 }  // namespace equipoise::vi

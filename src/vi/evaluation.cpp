@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace equipoise::vi {
 namespace {
@@ -124,19 +125,27 @@ void Evaluation::full(std::span<const double> z, std::span<double> out) {
 }
 
 void Evaluation::check_finite(std::span<const double> rows, std::span<const double> out) {
-  if (linalg::all_finite(out)) return;  // the mean is equal on every rank, and so is this decision
+  if (linalg::all_finite(out)) return;
+  std::vector<std::int64_t> all(at(hosted_.size()));
+  std::iota(all.begin(), all.end(), hosted_.begin);
+  require_finite(rows, all, out);
+}
+
+void Evaluation::require_finite(std::span<const double> rows, std::span<const std::int64_t> agents,
+                                std::span<const double> out) {
+  if (linalg::all_finite(out)) return;  // `out` is equal on every rank, and so is this decision
   parallel::agree(setting_.comm, [&] {
     throw_failure();
     const std::size_t d = out.size();
-    for (std::int64_t m = hosted_.begin; m < hosted_.end; ++m) {
-      const auto row = rows.subspan(at(m - hosted_.begin) * d, d);
+    for (std::size_t k = 0; k < agents.size(); ++k) {
+      const auto row = rows.subspan(k * d, d);
       if (linalg::all_finite(row)) continue;
       const auto bad =
           std::find_if(row.begin(), row.end(), [](double v) { return !std::isfinite(v); });
       throw NotFiniteError(
           "agent {} contributed {} at coordinate {}; a smaller method.step or better scaled "
           "data may help",
-          m, *bad, bad - row.begin());
+          agents[k], *bad, bad - row.begin());
     }
   });
   throw NotFiniteError(

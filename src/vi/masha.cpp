@@ -6,14 +6,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <optional>
 
 namespace equipoise::vi {
 namespace {
 
 struct MashaOptions {
+  bool contractive = false;
   std::string step = "auto";
   double snapshot_probability = 0.0;
   std::int64_t batch = 0;
+  std::int64_t participants = 0;
   Compression compression;
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step, "auto (adapted at snapshots), theory, or a number");
@@ -26,6 +30,11 @@ struct MashaOptions {
                  "codec from agents to owners (see: equipoise list compressors)");
     visit.option("server_codec", compression.server_codec, "codec from owners to all");
     visit.option("collective", compression.collective, compress::collective_choices);
+    if (contractive) return;  // error feedback needs every agent's message
+    visit.option("participants", participants,
+                 "agents that take part in an iteration, drawn anew each time; 0 for all "
+                 "(snapshots need all)",
+                 state::non_negative);
   }
 };
 
@@ -41,8 +50,9 @@ struct MashaOptions {
 ///
 /// F(w) is exact at a snapshot, so the residual is known there; automatic steps are adapted there
 /// as well: back to the best snapshot with half the step when the residual doubled, a fifth more
-/// after ten falls in a row. Vectors on each rank: z, w, F(w), zh, G, the best w, and two per
-/// hosted agent (MASHA2: three, and a share).
+/// after ten falls in a row. With `participants` (PP-MASHA1) the mean is taken over a few agents
+/// drawn anew each iteration, and only they compute. Vectors on each rank: z, w, F(w), zh, G, the
+/// best w, and two per hosted agent (MASHA2: three, and a share).
 class Masha final : public Base {
  public:
   Masha(const Setting& setting, const ProblemView& problem, const MashaOptions& options,
@@ -59,6 +69,12 @@ class Masha final : public Base {
       require_unbiased(f_, "masha1", options.compression);
     }
     if (batch_ > 0) check_batch();
+    if (options.participants > 0) {
+      sampled_.emplace(sampled_mean(f_, options.participants, options.compression));
+    } else {
+      hosted_agents_.resize(static_cast<std::size_t>(f_.hosted().size()));
+      std::iota(hosted_agents_.begin(), hosted_agents_.end(), f_.hosted().begin);
+    }
     if (p_ == 0.0) p_ = usual_probability();
     const double step = first_step();  // before the other vectors: the estimates need room too
     w_ = z_;
@@ -75,12 +91,8 @@ class Masha final : public Base {
   void step() override {
     report_.fresh = false;
     move_to(half_, {});
-    if (batch_ > 0) {
-      batch_differences();
-    } else {
-      f_.agents(half_, rows_);
-      linalg::add_scaled(rows_, -1.0, rows_at_w_, rows_);
-    }
+    if (sampled_) sampled_->draw(iteration_);
+    differences();
     if (contractive_) {
       for (double& v : rows_) v *= guard_.step;
     }
@@ -88,7 +100,7 @@ class Masha final : public Base {
       f_.compressed(iteration_, rows_, change_);
       linalg::add_scaled(half_, -1.0, change_, z_);
     } else {
-      f_.compressed(iteration_, rows_, half_);  // zh has served: G takes its room
+      exchange(half_);  // zh has served: G takes its room
       move_to(z_, half_);
     }
     const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);
@@ -103,6 +115,7 @@ class Masha final : public Base {
   void fields(state::FieldVisitor& visit) override {
     base_fields(visit);
     guard_.fields(visit);
+    if (sampled_) sampled_->fields(visit);
     f_.visit(visit, "z", z_);
     f_.visit(visit, "w", w_);
     f_.visit(visit, "operator_at_w", at_w_);
@@ -111,6 +124,11 @@ class Masha final : public Base {
   }
   void solution(state::FieldVisitor& visit) override {
     f_.visit(visit, "z", measure_.needs_operator() ? w_ : z_);
+  }
+  [[nodiscard]] parallel::Traffic traffic() const override {
+    parallel::Traffic total = Base::traffic();
+    if (sampled_) total += sampled_->traffic();
+    return total;
   }
 
  private:
@@ -129,33 +147,59 @@ class Masha final : public Base {
   }
 
   /// VR-MASHA: min(1/beta, b/r), a snapshot about as often as an agent has seen its r parts once.
+  /// PP-MASHA: as many times rarer as agents are fewer, so that snapshots send as much as messages.
   [[nodiscard]] double usual_probability() const {
-    const double usual = usual_snapshot_probability(f_);
+    double usual = usual_snapshot_probability(f_);
+    const std::int64_t agents = f_.problem().agents();
+    if (sampled_) {
+      usual *= static_cast<double>(sampled_->participants()) / static_cast<double>(agents);
+    }
     if (batch_ == 0) return usual;
     std::int64_t parts = 1;
-    for (std::int64_t m = 0; m < f_.problem().agents(); ++m) {
-      parts = std::max(parts, f_.problem().samples(m));
-    }
+    for (std::int64_t m = 0; m < agents; ++m) parts = std::max(parts, f_.problem().samples(m));
     return std::min(usual, static_cast<double>(batch_) / static_cast<double>(parts));
   }
 
-  /// rows = mean over a drawn batch of the parts' F(zh) - F(w); the same batch at both points.
-  void batch_differences() {
+  /// The agents of this rank that take part in this iteration.
+  [[nodiscard]] std::span<const std::int64_t> active() const {
+    return sampled_ ? sampled_->hosted() : std::span<const std::int64_t>(hosted_agents_);
+  }
+
+  /// rows = F_m(zh) - F_m(w) of the active agents, or the mean of that over a batch of parts.
+  void differences() {
     const std::size_t d = half_.size();
-    parts_.resize(static_cast<std::size_t>(batch_));
-    part_value_.resize(d);
-    for (std::int64_t m = f_.hosted().begin; m < f_.hosted().end; ++m) {
-      const parallel::Draw draw(f_.setting().seed, parallel::Purpose::batch, iteration_, m);
-      const auto r = static_cast<std::uint64_t>(f_.problem().samples(m));
-      for (std::size_t j = 0; j < parts_.size(); ++j) {
-        parts_[j] = static_cast<std::int64_t>(draw.below(r, j));
+    for (std::size_t k = 0; k < active().size(); ++k) {
+      const std::int64_t m = active()[k];
+      const auto row = std::span(rows_).subspan(k * d, d);
+      if (batch_ > 0) {
+        batch_difference(m, row);
+        continue;
       }
-      const auto row =
-          std::span(rows_).subspan(static_cast<std::size_t>(m - f_.hosted().begin) * d, d);
-      f_.batch(m, half_, parts_, row);
-      f_.batch(m, w_, parts_, part_value_);
-      linalg::add_scaled(row, -1.0, part_value_, row);
+      f_.agent(m, half_, row);
+      const auto local = static_cast<std::size_t>(m - f_.hosted().begin);
+      linalg::add_scaled(row, -1.0, std::span(rows_at_w_).subspan(local * d, d), row);
     }
+  }
+
+  /// The same drawn batch at both points.
+  void batch_difference(std::int64_t m, std::span<double> row) {
+    parts_.resize(static_cast<std::size_t>(batch_));
+    part_value_.resize(row.size());
+    const parallel::Draw draw(f_.setting().seed, parallel::Purpose::batch, iteration_, m);
+    const auto r = static_cast<std::uint64_t>(f_.problem().samples(m));
+    for (std::size_t j = 0; j < parts_.size(); ++j) {
+      parts_[j] = static_cast<std::int64_t>(draw.below(r, j));
+    }
+    f_.batch(m, half_, parts_, row);
+    f_.batch(m, w_, parts_, part_value_);
+    linalg::add_scaled(row, -1.0, part_value_, row);
+  }
+
+  /// out = the compressed mean of `rows`.
+  void exchange(std::span<double> out) {
+    if (!sampled_) return f_.compressed(iteration_, rows_, out);
+    (*sampled_)(std::span(rows_).first(active().size() * out.size()), out);
+    f_.require_finite(rows_, active(), out);
   }
 
   /// The constant C of E norm(G)^2 <= C^2 norm(zh - w)^2.
@@ -171,8 +215,12 @@ class Masha final : public Base {
       const double c = adaptive() ? std::max(lipschitz, 0.5 * lipschitz_rms) : lipschitz_rms;
       return std::sqrt(q_server) * c;
     }
-    return std::sqrt(q_server *
-                     ((q - 1.0) / agents * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
+    // A sample of b without replacement adds (M - b)/(b (M - 1)) of the mean square, and fewer
+    // messages average the codec's errors.
+    const double taking = sampled_ ? static_cast<double>(sampled_->participants()) : agents;
+    const double left_out = agents > 1.0 ? (agents - taking) / (taking * (agents - 1.0)) : 0.0;
+    const double noise = (q - 1.0) / taking + left_out;
+    return std::sqrt(q_server * (noise * lipschitz_rms * lipschitz_rms + lipschitz * lipschitz));
   }
 
   /// dl = 1/alpha of E norm(C(v) - v)^2 <= (1 - alpha) norm(v)^2.
@@ -258,6 +306,8 @@ class Masha final : public Base {
   }
 
   bool contractive_;
+  std::optional<SampledMean> sampled_;
+  std::vector<std::int64_t> hosted_agents_;
   std::vector<std::int64_t> parts_;
   std::vector<double> part_value_;
   StepRule rule_;
@@ -269,12 +319,7 @@ class Masha final : public Base {
 
 std::string refuse(const ProblemView& problem, bool contractive) {
   const std::string name = contractive ? "masha2" : "masha1";
-  if (problem.partitioned()) {
-    return name +
-           " compresses a mean over agents, but this problem's vector is partitioned over ranks; "
-           "use "
-           "extragradient";
-  }
+  if (problem.partitioned()) return refuse_partitioned(problem, name);
   if (contractive && problem.constrained()) {
     return "masha2 needs Z = R^d without a regulariser (error feedback and projections do not "
            "commute); use masha1";
@@ -283,9 +328,10 @@ std::string refuse(const ProblemView& problem, bool contractive) {
 }
 
 MethodSpec spec(bool contractive, const std::string& help, const std::string& codec) {
-  const auto options = [codec] {
+  const auto options = [codec, contractive] {
     MashaOptions o;
     o.compression.codec = codec;
+    o.contractive = contractive;
     return o;
   };
   return {contractive ? "masha2" : "masha1", help,

@@ -17,8 +17,13 @@ const std::vector<MethodSpec>& methods() {
         accelerated_gradient_spec(),
         ogs_spec(),
         cogs_spec(),
+        svogs_spec(),
         three_pillars_spec(),
         optimistic_masha_spec(),
+        proxskip_spec(),
+        diana_spec(),
+        qgenx_spec(),
+        sgda_spec(),
     };
     for (auto& spec : serial_specs()) list.push_back(std::move(spec));
     return list;

@@ -332,11 +332,7 @@ MethodSpec spec(const std::string& name, const std::string& help, Sliding::Sampl
   return {name, help, [](state::OptionVisitor& visit) { SlidingOptions{}.describe(visit); },
           [name, sample](const ProblemView& problem) {
             if (sample == Sliding::Sample::use) return refuse_without_surrogate(problem, name);
-            return problem.partitioned()
-                       ? name +
-                             " exchanges a mean over agents, but this problem's vector is "
-                             "partitioned over ranks; use extragradient"
-                       : std::string();
+            return refuse_partitioned(problem, name);
           },
           [sample](const Setting& setting, const ProblemView& problem, state::Config& config) {
             SlidingOptions options;

@@ -46,12 +46,7 @@ void subtract_from_rows(std::span<const double> first, std::span<double> rows) {
 }
 
 std::string refuse_without_surrogate(const ProblemView& problem, const std::string& method) {
-  if (problem.partitioned()) {
-    return method +
-           " exchanges a mean over agents, but this problem's vector is partitioned over ranks; "
-           "use "
-           "extragradient";
-  }
+  if (problem.partitioned()) return refuse_partitioned(problem, method);
   if (!problem.has_surrogate()) {
     return method +
            " solves subproblems with a sample of the data that every rank holds, and this problem "

@@ -162,17 +162,11 @@ class ThreePillars final : public Base {
 }  // namespace
 
 MethodSpec three_pillars_spec() {
-  return {
+  return spec_of<ThreePillars, ThreePillarsOptions>(
       "three-pillars",
       "subproblems with a data sample that every rank holds, compressed corrections (default "
       "bf16s+permk)",
-      [](state::OptionVisitor& visit) { ThreePillarsOptions{}.describe(visit); },
-      [](const ProblemView& problem) { return refuse_without_surrogate(problem, "three-pillars"); },
-      [](const Setting& setting, const ProblemView& problem, state::Config& config) {
-        ThreePillarsOptions options;
-        config.read("method", options);
-        return std::make_unique<ThreePillars>(setting, problem, options);
-      }};
+      refuse_without_surrogate);
 }
 
 }  // namespace equipoise::vi

@@ -39,6 +39,7 @@ state::Config configuration(const Case& c) {
   config.set("method.name", c.method);
   config.text("problem.family");
   config.text("problem.name");
+  config.text("method.name");
   return config;
 }
 
@@ -50,7 +51,11 @@ TEST(ControlProblems, EveryMethodReachesItsToleranceAndTheCertificateAgrees) {
              1e-8},
         Case{"poisson-control", "reduced-cg", "problem.cells = 32\nproblem.grading = -0.4", 1e-8},
         Case{"poisson-control", "reduced-cg",
-             "problem.cells = 16\nproblem.element = 'fd'\nmethod.riesz = 'h1'", 1e-7}}) {
+             "problem.cells = 16\nproblem.element = 'fd'\nmethod.riesz = 'h1'", 1e-7},
+        Case{"bounded-control", "reduced-newton",
+             "problem.cells = 32\nproblem.grading = 0.3\nproblem.beta = 1e-5", 1e-8},
+        Case{"coefficient", "laplace-posterior", "problem.cells = 6\nproblem.prior = 'bilaplacian'",
+             1e-7}}) {
     auto config = configuration(c);
     const auto instance = entry(c.problem).make(control::world(), config);
     const auto method = instance->make_method(c.method, config);
@@ -60,6 +65,11 @@ TEST(ControlProblems, EveryMethodReachesItsToleranceAndTheCertificateAgrees) {
     const auto certificate = instance->certify(solution);
     if (c.settings.find("h1") == std::string::npos) {
       EXPECT_LE(certificate.measure, 1.5 * c.tolerance) << c.method << " " << c.settings;
+    }
+    for (const auto& [name, value] : certificate.values) {
+      if (name == "posterior_variance_relative_error_at_centre") {
+        EXPECT_LT(value, 1e-5);
+      }
     }
     EXPECT_NE(instance->fingerprint(), "");
   }
@@ -122,10 +132,15 @@ TEST(ControlProblems, AMethodFilledFromTheFieldsOfAnotherContinuesBitByBit) {
              "problem.cells = 16\nmethod.eliminate_control = true", 0},
         Case{"poisson-control", "reduced-cg", "problem.cells = 16", 0},
         Case{"bounded-control", "active-set", "problem.cells = 16\nproblem.beta = 1e-6", 0},
+        Case{"bounded-control", "reduced-newton", "problem.cells = 16\nproblem.sparsity = 1e-5", 0},
         Case{"semilinear", "three-set", "problem.cells = 16\nproblem.weight = 0.01", 0},
         Case{"obstacle-control", "obstacle-active-set", "problem.cells = 32", 0},
         Case{"heat-control", "reduced-cg", "problem.cells = 8\nproblem.steps = 5", 0},
-        Case{"coefficient", "newton-cg", "problem.cells = 6", 0}}) {
+        Case{"coefficient", "newton-cg", "problem.cells = 6", 0},
+        Case{"coefficient", "laplace-posterior",
+             "problem.cells = 4\nproblem.prior = 'bilaplacian'\nmethod.newton_tolerance = "
+             "0.5\nmethod.block = 2",
+             0}}) {
     auto config = configuration(c);
     const auto instance = entry(c.problem).make(control::world(), config);
     const auto first = instance->make_method(c.method, config);
@@ -169,6 +184,7 @@ TEST(ControlProblems, BadConfigurationsAreRefused) {
         Case{"bounded-control", "active-set", "problem.sparsity = -1", 0},
         Case{"semilinear", "three-set", "problem.weight = 0", 0},
         Case{"semilinear", "pseudo-newton", "method.damp_after = 3", 0},
+        Case{"coefficient", "laplace-posterior", "problem.cells = 4", 0},
         Case{"obstacle-control", "active-set", "", 0}, Case{"poisson-control", "newton-cg", "", 0},
         Case{"poisson-control", "reduced-cg", "method.cycles = 2", 0},
         Case{"poisson-control", "all-at-once", "petsc.stat_ksp_rtol = 1e-3", 0}}) {

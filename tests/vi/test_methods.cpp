@@ -26,6 +26,11 @@ const std::vector<Choice> choices = {
     {"masha1", {"method.codec=randk-shared:5", "method.p=0.1"}},
     {"masha2", {"method.codec=topk:3", "method.server_codec=topk:0.5"}},
     {"ceg", {"method.codec=randk:9"}},
+    {"masha1", {"method.codec=natural", "method.participants=2"}},
+    {"diana-sgda", {"method.codec=randk:4", "method.check_every=7"}},
+    {"proxskip", {"method.p=1", "method.local=forward"}},
+    {"q-genx", {"method.update_every=9", "method.check_every=11"}},
+    {"q-genx", {"method.variant=optimistic", "method.levels=20"}},
 };
 
 /// Five agents, four chunks: neither fits 2, 3 or 4 ranks evenly.

@@ -190,13 +190,17 @@ TEST(Similarity, BoxConstrainedGameIsSolvedByEveryMethod) {
   {
     const BoxGame problem{game(comm, 0.1, 30, 5), 0.15};
     Vector value(30), sum(30);
-    for (const std::string name :
-         {"ogs", "optimistic", "three-pillars", "cogs", "optimistic-masha"}) {
+    for (const std::string name : {"ogs", "optimistic", "three-pillars", "cogs", "svogs",
+                                   "optimistic-masha", "proxskip", "diana-sgda"}) {
       const auto method = make(setting(comm), problem, name);
       const auto summary = solve_to(comm, *method, 1e-8);
       EXPECT_EQ(summary.stop, solve::Stop::converged) << name;
-      const Vector z = name.starts_with("o") && name != "optimistic-masha" ? field(*method, "z")
-                                                                           : field(*method, "w");
+      struct Solution final : state::Stateful {
+        solve::Method* of;
+        void fields(state::FieldVisitor& visit) override { of->solution(visit); }
+      } solution;
+      solution.of = method.get();
+      const Vector z = field(solution, "z");
       const auto at_bound =
           std::count_if(z.begin(), z.end(), [](double v) { return std::abs(v) == 0.15; });
       EXPECT_GT(at_bound, 3) << name;
@@ -221,7 +225,7 @@ TEST(Similarity, BoxConstrainedGameIsSolvedByEveryMethod) {
 
 TEST(Similarity, SameBitsOnAnyNumberOfRanks) {
   for (const std::string name :
-       {"ogs", "optimistic", "three-pillars", "cogs", "optimistic-masha"}) {
+       {"ogs", "optimistic", "three-pillars", "cogs", "svogs", "optimistic-masha", "proxskip"}) {
     Vector reference;
     {
       Comm world = Comm::duplicate(MPI_COMM_WORLD);
@@ -246,7 +250,7 @@ TEST(Similarity, ContinuesExactlyFromItsFields) {
   for_sizes([](const Comm& comm) {
     const auto problem = game(comm, 1.0, 30, 5);
     for (const std::string name :
-         {"ogs", "optimistic", "three-pillars", "cogs", "optimistic-masha"}) {
+         {"ogs", "optimistic", "three-pillars", "cogs", "svogs", "optimistic-masha", "proxskip"}) {
       const auto first = make(setting(comm), problem, name);
       for (int k = 0; k < 40; ++k) first->step();
       Transfer state;

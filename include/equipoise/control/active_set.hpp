@@ -22,6 +22,8 @@ struct ControlLimits {
   void validate() const;
   /// The control that minimizes beta/2 u^2 + sparsity |u| + p u within the bounds.
   [[nodiscard]] double control(double beta, double p) const;
+  /// beta/2 u^2 + sparsity |u|
+  [[nodiscard]] double cost(double beta, double u) const;
 };
 
 /// Primal-dual active set method for control bounds and l1 costs, a semismooth Newton method: given
@@ -29,6 +31,15 @@ struct ControlLimits {
 /// linear optimality system gives the next p; it ends when the sets repeat, with the exact discrete
 /// solution. Sources: Hintermueller, Ito, Kunisch, SIOPT 13 (2002); Stadler, Comput. Optim. Appl.
 /// 44 (2009) for l1.
+///
+/// Alone it can cycle. But it is Newton's method for the dual functional, in W the lumped mass,
+///
+///     Phi(p) = 1/2 |W^-1 K p + yd|_W^2 - (f, p)_W - sum_i w_i min_u (beta/2 u^2 + sparsity |u| + p
+///     u)
+///
+/// which is strictly convex and piecewise quadratic: with steps shortened to the minimizer along
+/// the step wherever the full one does not decrease Phi enough, it ends after finitely many steps
+/// from any start, for all bounds and costs.
 class ActiveSet : public solve::Method {
  public:
   /// The grid must have the element `fd`. **Collective.**
@@ -38,7 +49,8 @@ class ActiveSet : public solve::Method {
   /// The residual is |u - control(p)| in L2, relative to |u|: exactly 0 when the sets repeat.
   [[nodiscard]] solve::Report report() const override;
   [[nodiscard]] solve::Counters counters() const override {
-    return count_once(problem_->grid().comm(), {{"coupled_solves", solver_.solves()}});
+    return count_once(problem_->grid().comm(),
+                      {{"coupled_solves", solver_.solves()}, {"shortened_steps", damped_}});
   }
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override;
@@ -48,7 +60,11 @@ class ActiveSet : public solve::Method {
   [[nodiscard]] const std::vector<double>& control() const { return u_; }
 
  private:
-  [[nodiscard]] std::int64_t set_of(double p) const;
+  [[nodiscard]] std::int64_t set_of(double p, std::int64_t old, double guard) const;
+  [[nodiscard]] double control_on(std::int64_t set, double p) const;
+  void solve_on_sets(std::vector<double>& y, std::vector<double>& p);
+  [[nodiscard]] double step_length(const std::vector<double>& y,
+                                   const std::vector<double>& p) const;
   std::shared_ptr<const Tracking> problem_;
   ControlLimits limits_;
   CoupledSolver solver_;
@@ -56,7 +72,7 @@ class ActiveSet : public solve::Method {
       set_;  // -2 lower bound, -1 and 1 free with that sign of u, 0 zero, 2 upper bound
   std::vector<double> y_, p_, u_, multiplier_;
   double residual_ = solve::Report::unknown, cost_ = solve::Report::unknown;
-  std::int64_t changes_ = -1;
+  std::int64_t changes_ = -1, damped_ = 0;
 };
 
 }  // namespace equipoise::control

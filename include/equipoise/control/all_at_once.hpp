@@ -31,7 +31,10 @@ struct AllAtOnceOptions {
 /// Preconditioners, block diagonal with M, beta M and S: `pearson-wathen` has
 /// S = (K + M/sqrt(beta)) M^-1 (K + M/sqrt(beta)), robust in h and beta (Pearson, Wathen, NLA 19,
 /// 2012); `rees-dollar-wathen` has S = K M^-1 K, robust in h alone (Rees, Dollar, Wathen, SISC 32,
-/// 2010). Mass blocks are exact, Poisson-like blocks a fixed number of V-cycles.
+/// 2010). Mass blocks are exact, Poisson-like blocks a fixed number of V-cycles. Residuals of the
+/// control lie in the range of M: they are kept as M^-1 r, so that their block costs one product
+/// with M in place of a solve. Memory: 27 vectors of a nodal function (19 with the control
+/// eliminated), and the multigrid.
 class AllAtOnce : public solve::Method {
  public:
   /// **Collective.**
@@ -54,12 +57,13 @@ class AllAtOnce : public solve::Method {
   void apply(const Blocks& x, Blocks& out);
   void precondition(const Blocks& r, Blocks& z);
   void schur_inverse(Vec r, Vec z);
-  [[nodiscard]] static double dot(const Blocks& a, const Blocks& b);
+  [[nodiscard]] static double dot(const Blocks& a, const Blocks& b, Vec mass_image);
 
   std::shared_ptr<const Tracking> problem_;
   AllAtOnceOptions options_;
   Multigrid block_;
   Blocks x_, v_, v_old_, z_, z_next_, w_, w_old_, image_;
+  linalg::Vector mass_control_;  // M z of the control
   linalg::Vector work_, stiffness_image_;
   // Lanczos and Givens scalars of the last two iterations, and the running residual.
   double gamma_ = 0.0, gamma_old_ = 1.0, c_ = 1.0, c_old_ = 1.0, s_ = 0.0, s_old_ = 0.0;

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <equipoise/control/reduced.hpp>
+#include <equipoise/control/laplace_posterior.hpp>
 
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace equipoise::control {
 
@@ -13,6 +14,11 @@ namespace equipoise::control {
 struct CoefficientOptions {
   std::int64_t cells = 64;
   double regularization = 1e-8;
+  /// `gradient`: the penalty above. `bilaplacian`: regularization/2 |m - mean|^2 in the norm of a
+  /// `BilaplacianPrior`; with the variance of the data error (white noise) as regularization, the
+  /// cost over it is the negative logarithm of the posterior density.
+  std::string prior = "gradient";
+  double prior_gamma = 0.1, prior_delta = 0.5, prior_mean = 1.5;
   double noise = 0.05;  ///< standard deviation of the data error, relative to max |u|
   std::int64_t seed = 1;
 };
@@ -21,7 +27,7 @@ struct CoefficientOptions {
 /// serves the state, the adjoint and both solves of every Hessian action. With C_v[i,a] = int e^m
 /// psi_a grad v . grad phi_i the derivative is gamma K m - C_u^T p, A p = M (u - ud), and the
 /// Hessian action gamma K d - D d - C_p^T w - C_u^T q with A w = -C_u d and A q = M w - C_p d.
-class CoefficientFunctional : public ReducedFunctional {
+class CoefficientFunctional : public InverseProblem {
  public:
   using Coefficient = std::function<double(const Point&)>;
   /// Makes the data from the coefficient `truth`. **Collective.** Throws ConfigurationError for bad
@@ -33,7 +39,10 @@ class CoefficientFunctional : public ReducedFunctional {
   double value(const Primal& m) override;
   void derivative(Dual& out) override;
   void hessian(const Primal& d, Dual& out, Curvature curvature = Curvature::full) override;
-  /// (regularization (K + M))^-1.
+  void data_hessian(const Primal& d, Dual& out, Curvature curvature) override;
+  [[nodiscard]] const BilaplacianPrior& prior() const override;
+  [[nodiscard]] double scale() const override { return options_.regularization; }
+  /// (regularization (K + M))^-1, or the covariance of the prior over the regularization.
   void precondition(const Dual& f, Primal& out) override;
   [[nodiscard]] solve::Counters counters() const override;
   void visit_state(state::FieldVisitor& visit) override;

@@ -33,6 +33,10 @@ class NewtonCg : public solve::Method {
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override;
   [[nodiscard]] const Primal& control() const { return control_; }
+  /// Brings the functional back to the control, where derivatives are then taken. **Collective.**
+  void stand_at_control() {
+    if (!current_) evaluate(false);
+  }
   /// CG steps of each Newton step so far.
   [[nodiscard]] const std::vector<std::int64_t>& cg_steps() const { return cg_steps_; }
 

@@ -71,6 +71,11 @@ class Evaluation {
   void average(std::span<const double> rows, std::span<double> out);
   /// The compressed mean, keyed by the iteration. **Collective.**
   void compressed(std::int64_t iteration, std::span<const double> rows, std::span<double> out);
+  /// Throws on every rank alike where `out`, equal on every rank, holds a NaN or Inf: the error of
+  /// a user's function that failed, or the first of `agents` whose row [agents x d] is not finite.
+  /// **Collective** only then.
+  void require_finite(std::span<const double> rows, std::span<const std::int64_t> agents,
+                      std::span<const double> out);
   /// out = F(z). **Collective**, one round (a halo exchange for a partitioned z).
   void full(std::span<const double> z, std::span<double> out);
   /// Gives back the room that `full` keeps for contributions [hosted x d], for methods that have

@@ -2,6 +2,7 @@
 #include "nodal_instance.hpp"
 
 #include <equipoise/control/active_set.hpp>
+#include <equipoise/control/reduced_newton.hpp>
 
 #include <cmath>
 #include <limits>
@@ -64,13 +65,23 @@ class BoundedControl : public NodalInstance {
         options_.cells, options_.grading, options_.beta, options_.lower, options_.upper,
         options_.sparsity, options_.target);
   }
-  [[nodiscard]] std::vector<std::string> methods() const override { return {"active-set"}; }
+  [[nodiscard]] std::vector<std::string> methods() const override {
+    return {"active-set", "reduced-newton"};
+  }
 
-  std::unique_ptr<solve::Method> make_method(const std::string& name, state::Config&) override {
-    if (name != "active-set") {
-      throw ConfigurationError("bounded-control is solved by active-set, not by `{}`", name);
+  std::unique_ptr<solve::Method> make_method(const std::string& name,
+                                             state::Config& config) override {
+    std::unique_ptr<solve::Method> method;
+    if (name == "active-set") {
+      method = std::make_unique<control::ActiveSet>(problem_, limits_);
+    } else if (name == "reduced-newton") {
+      control::ReducedNewtonOptions options;
+      config.read("method", options);
+      method = std::make_unique<control::ReducedNewton>(problem_, limits_, options);
+    } else {
+      throw ConfigurationError(
+          "bounded-control is solved by active-set or reduced-newton, not by `{}`", name);
     }
-    auto method = std::make_unique<control::ActiveSet>(problem_, limits_);
     reject_unused_petsc_options();
     return method;
   }
@@ -144,7 +155,10 @@ solve::ProblemEntry bounded_control_entry() {
 
 std::vector<solve::MethodEntry> bounded_control_methods() {
   return {{"control", "active-set", "primal-dual active sets for bounds and sparse controls",
-           [](state::OptionVisitor&) {}}};
+           [](state::OptionVisitor&) {}},
+          {"control", "reduced-newton",
+           "Newton steps on a model of the reduced Hessian that keeps every action, with bounds",
+           [](state::OptionVisitor& visit) { control::ReducedNewtonOptions{}.describe(visit); }}};
 }
 
 }  // namespace equipoise::problems

@@ -23,9 +23,24 @@ std::int64_t checked_half(const GameOptions& options) {
 }
 
 std::string print(const GameOptions& o) {
-  return fmt::format("game {} d={} agents={} h={} mu={} coupling={} seed={}", o.structure,
-                     o.dimension, o.agents, o.heterogeneity, o.strong_monotonicity, o.coupling,
-                     o.seed);
+  std::string text =
+      fmt::format("game {} d={} agents={} h={} mu={} coupling={} seed={}", o.structure, o.dimension,
+                  o.agents, o.heterogeneity, o.strong_monotonicity, o.coupling, o.seed);
+  const auto add = [&](const char* name, double value) {
+    if (value > 0.0) text += fmt::format(" {}={}", name, value);
+  };
+  add("curvature", o.curvature);
+  add("nonlinear", o.nonlinear);
+  add("radius", o.radius);
+  return text;
+}
+
+/// Standard normals, column by column.
+template <class Matrix>
+void fill(Matrix& matrix, std::mt19937_64& engine, std::normal_distribution<double>& normal) {
+  for (Eigen::Index j = 0; j < matrix.cols(); ++j) {
+    for (Eigen::Index i = 0; i < matrix.rows(); ++i) matrix(i, j) = normal(engine);
+  }
 }
 
 double spectral_norm(const MatrixXd& a) {
@@ -48,6 +63,12 @@ void GameOptions::describe(state::OptionVisitor& visit) {
                "size of the agents' own couplings relative to the common one", state::non_negative);
   visit.option("strong_monotonicity", strong_monotonicity, "mu", state::non_negative);
   visit.option("coupling", coupling, "spectral norm of the common coupling", state::positive);
+  visit.option("curvature", curvature, "size of the players' own quadratic terms, dense games only",
+               state::non_negative);
+  visit.option("nonlinear", nonlinear, "weight of log cosh of every entry, dense games only",
+               state::non_negative);
+  visit.option("radius", radius, "a box [-radius, radius]^d, dense games only; 0 for none",
+               state::non_negative);
   visit.choice("structure", structure, {"dense", "low-rank"},
                "dense couplings, or a diagonal plus low rank for d up to 1e7");
   visit.option("seed", seed, "seed of the random data", state::non_negative);
@@ -57,73 +78,103 @@ DenseGame::DenseGame(const GameOptions& options, partition::Range hosted)
     : half_(checked_half(options)),
       agents_(options.agents),
       mu_(options.strong_monotonicity),
+      nonlinear_(options.nonlinear),
       hosted_(hosted),
       heterogeneity_(options.heterogeneity),
       fingerprint_(print(options)) {
   std::mt19937_64 engine(static_cast<std::uint64_t>(options.seed));
-  std::normal_distribution<double> normal(0.0, 1.0);
-  const auto fill = [&](auto& matrix) {
-    for (Eigen::Index j = 0; j < matrix.cols(); ++j) {
-      for (Eigen::Index i = 0; i < matrix.rows(); ++i) matrix(i, j) = normal(engine);
-    }
-  };
   MatrixXd common(half_, half_);
-  fill(common);
+  std::normal_distribution<double> normal(0.0, 1.0);
+  fill(common, engine, normal);
   common *= options.coupling / spectral_norm(common);
-  mean_coupling_ = MatrixXd::Zero(half_, half_);
-  mean_shift_ = VectorXd::Zero(2 * half_);
+  mean_.coupling = MatrixXd::Zero(half_, half_);
+  mean_.shift = VectorXd::Zero(2 * half_);
   MatrixXd own(half_, half_);
   VectorXd shift(2 * half_);
   for (std::int64_t m = 0; m < agents_; ++m) {
-    fill(own);
+    fill(own, engine, normal);
     own *= options.coupling * options.heterogeneity / spectral_norm(own);
     own += common;
-    fill(shift);
-    mean_coupling_ += own;
-    mean_shift_ += shift;
-    if (m == 0) {
-      first_coupling_ = own;
-      first_shift_ = shift;
-    }
-    if (hosted_.contains(m)) {
-      coupling_.push_back(own);
-      shift_.push_back(shift);
-    }
+    fill(shift, engine, normal);
+    mean_.coupling += own;
+    mean_.shift += shift;
+    if (m == 0) first_ = {own, {}, shift};
+    if (hosted_.contains(m)) agent_.push_back({own, {}, shift});
   }
-  mean_coupling_ /= static_cast<double>(agents_);
-  mean_shift_ /= static_cast<double>(agents_);
+  mean_.coupling /= static_cast<double>(agents_);
+  mean_.shift /= static_cast<double>(agents_);
+  if (options.curvature > 0.0) add_curvature(options);
+}
+
+/// From a generator of its own, so that the rest of the game stays as it is without curvature.
+void DenseGame::add_curvature(const GameOptions& options) {
+  std::mt19937_64 engine(static_cast<std::uint64_t>(options.seed) + 0x9e3779b97f4a7c15U);
+  std::normal_distribution<double> normal(0.0, 1.0);
+  MatrixXd root(half_, half_);
+  const auto square = [&](double size) -> MatrixXd {
+    fill(root, engine, normal);
+    const double norm = spectral_norm(root);
+    return size / (norm * norm) * root * root.transpose();
+  };
+  const std::array<MatrixXd, 2> common = {square(options.curvature), square(options.curvature)};
+  for (auto& block : mean_.curved) block = MatrixXd::Zero(half_, half_);
+  for (std::int64_t m = 0; m < agents_; ++m) {
+    std::array<MatrixXd, 2> own;
+    for (std::size_t player = 0; player < 2; ++player) {
+      own[player] = common[player] + square(options.curvature * options.heterogeneity);
+      mean_.curved[player] += own[player] / static_cast<double>(agents_);
+    }
+    if (m == 0) first_.curved = own;
+    if (hosted_.contains(m)) agent_[static_cast<std::size_t>(m - hosted_.begin)].curved = own;
+  }
 }
 
 void DenseGame::apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const {
-  const auto local = static_cast<std::size_t>(agent - hosted_.begin);
-  apply_with(coupling_[local], shift_[local], z, out);
+  apply_with(agent_[static_cast<std::size_t>(agent - hosted_.begin)], z, out);
 }
 
 void DenseGame::surrogate(std::span<const double> z, std::span<double> out) const {
-  apply_with(first_coupling_, first_shift_, z, out);
+  apply_with(first_, z, out);
 }
 
-void DenseGame::apply_with(const MatrixXd& a, const VectorXd& c, std::span<const double> z,
+void DenseGame::apply_with(const Agent& agent, std::span<const double> z,
                            std::span<double> out) const {
   // Plain loops in a fixed order: the bits must not depend on the alignment of the caller's
   // vectors.
   const auto n = static_cast<std::size_t>(half_);
   const auto x = z.first(n);
   const auto y = z.last(n);
+  const auto column = [n](const MatrixXd& matrix, std::size_t j) {
+    return std::span<const double>(matrix.data() + j * n, n);
+  };
+  const VectorXd& c = agent.shift;
   for (std::size_t i = 0; i < n; ++i) out[i] = mu_ * x[i] + c[static_cast<Eigen::Index>(i)];
   for (std::size_t j = 0; j < n; ++j) {
-    const std::span<const double> column(a.data() + j * n, n);
-    linalg::add_scaled(out.first(n), y[j], column, out.first(n));
-    out[n + j] = mu_ * y[j] + c[static_cast<Eigen::Index>(n + j)] - linalg::dot(column, x);
+    linalg::add_scaled(out.first(n), y[j], column(agent.coupling, j), out.first(n));
+    out[n + j] = mu_ * y[j] + c[static_cast<Eigen::Index>(n + j)] -
+                 linalg::dot(column(agent.coupling, j), x);
+  }
+  if (agent.curved[0].size() > 0) {
+    for (std::size_t j = 0; j < n; ++j) {
+      linalg::add_scaled(out.first(n), x[j], column(agent.curved[0], j), out.first(n));
+      linalg::add_scaled(out.last(n), y[j], column(agent.curved[1], j), out.last(n));
+    }
+  }
+  if (nonlinear_ > 0.0) {
+    for (std::size_t i = 0; i < 2 * n; ++i) out[i] += nonlinear_ * std::tanh(z[i]);
   }
 }
 
 bool DenseGame::solution(std::span<double> z) const {
-  if (half_ > 2000) return false;
+  if (half_ > 2000 || nonlinear_ > 0.0) return false;
   MatrixXd j = MatrixXd::Identity(2 * half_, 2 * half_) * mu_;
-  j.topRightCorner(half_, half_) = mean_coupling_;
-  j.bottomLeftCorner(half_, half_) = -mean_coupling_.transpose();
-  const VectorXd solution = j.partialPivLu().solve(-mean_shift_);
+  j.topRightCorner(half_, half_) = mean_.coupling;
+  j.bottomLeftCorner(half_, half_) = -mean_.coupling.transpose();
+  if (mean_.curved[0].size() > 0) {
+    j.topLeftCorner(half_, half_) += mean_.curved[0];
+    j.bottomRightCorner(half_, half_) += mean_.curved[1];
+  }
+  const VectorXd solution = j.partialPivLu().solve(-mean_.shift);
   std::copy(solution.begin(), solution.end(), z.begin());
   return true;
 }
@@ -219,8 +270,14 @@ solve::ProblemEntry game_problem() {
         options.agents = read_agents(config, options.agents);
         const auto hosted =
             partition::Partition::uniform(options.agents, comm.size()).range(comm.rank());
-        if (options.structure == "low-rank")
+        if (options.structure == "low-rank") {
+          if (options.curvature + options.nonlinear + options.radius > 0.0) {
+            throw ConfigurationError(
+                "problem.structure = low-rank has no curvature, nonlinear or radius; use dense");
+          }
           return make_instance(comm, config, LowRankGame(options, hosted));
+        }
+        if (options.radius > 0.0) return make_instance(comm, config, BoxedGame(options, hosted));
         return make_instance(comm, config, DenseGame(options, hosted));
       }};
 }

@@ -5,6 +5,7 @@
 #include <equipoise/problems/vi/robust_regression.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace equipoise::problems {
@@ -16,6 +17,8 @@ void RobustRegressionOptions::describe(state::OptionVisitor& visit) {
   visit.option("lambda", lambda, "weight of norm(x)^2 / 2", state::positive);
   visit.option("beta", beta, "weight of norm(y)^2 / 2; concave in y while norm(x)^2 <= beta",
                state::positive);
+  visit.option("radius", radius, "largest norm1(x), an l1 ball; 0 for no constraint",
+               state::non_negative);
   visit.choice(
       "scale", scale, {"auto", "none", "max-abs"},
       "auto divides the columns that exceed 1 in magnitude by their largest, max-abs all columns");
@@ -109,6 +112,22 @@ vi::Facts RobustRegression::check(std::span<const double> z) const {
           {"concave_in_y", square <= beta_ ? "1" : "0"}};
 }
 
+BallRegression::BallRegression(RobustRegression problem, double radius)
+    : RobustRegression(std::move(problem)), ball_(radius) {}
+
+vi::Facts BallRegression::check(std::span<const double> z) const {
+  vi::Facts facts = RobustRegression::check(z);
+  double sum = 0.0;
+  std::int64_t zeros = 0;
+  for (const double x : z.first(z.size() / 2)) {
+    sum += std::fabs(x);
+    zeros += x == 0.0 ? 1 : 0;
+  }
+  facts.emplace_back("norm1_x", fmt::format("{:.15g}", sum));
+  facts.emplace_back("zeros_in_x", std::to_string(zeros));
+  return facts;
+}
+
 solve::ProblemEntry robust_regression_problem() {
   return {
       "vi", "robust-regression",
@@ -125,12 +144,12 @@ solve::ProblemEntry robust_regression_problem() {
         LoadedDataset loaded = load_dataset(comm, options.data, agents, options.scale);
         SparseRows first = replicate_shard(comm, loaded.data, 0);
         options.scale = loaded.scale;
-        const std::string fingerprint =
-            fmt::format("robust-regression {} lambda={} beta={}", loaded.fingerprint,
-                        options.lambda, options.beta);
-        return make_instance(
-            comm, config,
-            RobustRegression(std::move(loaded.data), std::move(first), options, fingerprint));
+        std::string fingerprint = fmt::format("robust-regression {} lambda={} beta={}",
+                                              loaded.fingerprint, options.lambda, options.beta);
+        if (options.radius > 0.0) fingerprint += fmt::format(" radius={}", options.radius);
+        RobustRegression problem(std::move(loaded.data), std::move(first), options, fingerprint);
+        if (options.radius == 0.0) return make_instance(comm, config, std::move(problem));
+        return make_instance(comm, config, BallRegression(std::move(problem), options.radius));
       }};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <equipoise/linalg/sets.hpp>
 #include <equipoise/partition/distributed_dataset.hpp>
 #include <equipoise/solve/instance.hpp>
 #include <equipoise/state/options.hpp>
@@ -16,6 +17,7 @@ struct RobustRegressionOptions {
   std::string data;
   double lambda = 0.1;
   double beta = 1.0;
+  double radius = 0.0;
   std::string scale = "auto";
   void describe(state::OptionVisitor& visit);
 };
@@ -63,6 +65,24 @@ class RobustRegression {
 };
 
 static_assert(vi::AgentProblem<RobustRegression>);
+
+/// The same with x in the l1 ball of a radius: sparse x, and with a radius of at most sqrt(beta) a
+/// problem that is concave in y everywhere.
+class BallRegression : public RobustRegression {
+ public:
+  /// Throws ConfigurationError for a radius that is not positive.
+  BallRegression(RobustRegression problem, double radius);
+  void prox(double, std::span<double> z) const {
+    ball_.project(z.first(static_cast<std::size_t>(dimension() / 2)));
+  }
+  /// Also norm1(x), and how many of its entries are 0.
+  [[nodiscard]] vi::Facts check(std::span<const double> z) const;
+
+ private:
+  linalg::Ball1 ball_;
+};
+
+static_assert(vi::AgentProblem<BallRegression>);
 
 solve::ProblemEntry robust_regression_problem();
 
