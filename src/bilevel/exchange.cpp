@@ -31,4 +31,10 @@ void Exchange::add(std::int64_t block, double weight, std::span<const double> h)
   for (std::size_t k = 0; k < dimension_; ++k) row[k] += share * h[k];
 }
 
+void Exchange::set_class(std::int64_t number, std::span<const double> h) {
+  std::copy(h.begin(), h.end(),
+            terms_.begin() + static_cast<std::ptrdiff_t>(number - blocks_->hosted().begin) *
+                                 static_cast<std::ptrdiff_t>(dimension_));
+}
+
 }  // namespace equipoise::bilevel

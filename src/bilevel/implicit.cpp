@@ -56,6 +56,10 @@ LowerReport solve_lower(CountedOracle& oracle, std::int64_t block, In x, Out y, 
     }
     return length;
   };
+  // Without convexity a step must lower g, and negative curvature ends the inner iteration.
+  const bool convex = oracle.view().lower_convex() || !oracle.view().has("g");
+  if (!oracle.view().lower_convex()) solver = LinearSolver::truncated;
+  double value = convex ? 0.0 : oracle.g(block, {}, x, y);
   report.gradient = measure(y, gradient);
   while (report.gradient > tolerance && report.newton < limit) {
     const BlockHessian hessian{oracle, block, {}, x, y};
@@ -69,8 +73,17 @@ LowerReport solve_lower(CountedOracle& oracle, std::int64_t block, In x, Out y, 
     bool accepted = false;
     for (int halving = 0; halving < 40 && !accepted; ++halving, length *= 0.5) {
       for (std::size_t k = 0; k < n; ++k) trial[k] = y[k] + length * step[k];
+      if (convex) {
+        next = measure(trial, right);
+        accepted = next <= (1.0 - 1e-4 * length) * report.gradient;
+        continue;
+      }
+      const double there = oracle.g(block, {}, x, trial);
+      const double fall = 1e-4 * length * dot(gradient, step);
+      accepted = there <= value + fall + 1e-15 * std::abs(value);
+      if (!accepted) continue;
+      value = there;
       next = measure(trial, right);
-      accepted = next <= (1.0 - 1e-4 * length) * report.gradient;
     }
     if (!accepted) return report;
     std::copy(trial.begin(), trial.end(), y.begin());
@@ -96,7 +109,8 @@ Implicit::Implicit(const Blocks& blocks, CountedOracle& oracle, Exchange& exchan
       oracle_(&oracle),
       exchange_(&exchange),
       options_(std::move(options)),
-      solver_(linear_solver(options_.linear)),
+      solver_(linear_solver(
+          oracle.view().lower_convex() || options_.linear != "auto" ? options_.linear : "minres")),
       newton_(solver_ == LinearSolver::automatic || solver_ == LinearSolver::direct
                   ? solver_
                   : LinearSolver::cg),
@@ -147,7 +161,7 @@ void Implicit::estimate(std::int64_t block, In x, In y, Bounds& bounds) {
           "eigenvalue",
           block);
     }
-    const double floor = 1e-12 * spectrum.largest;
+    const double floor = (oracle_->view().lower_convex() ? 1e-12 : 1e-4) * spectrum.largest;
     if (bounds.strong_convexity == 0.0)
       bounds.strong_convexity = std::max(spectrum.smallest, floor);
     if (bounds.smoothness == 0.0) bounds.smoothness = spectrum.largest;

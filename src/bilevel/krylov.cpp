@@ -33,8 +33,10 @@ double residual(const BlockHessian& hessian, In b, In w, Out r) {
   return norm(r);
 }
 
+/// `truncated`: a direction of negative curvature ends the iteration, and b itself is taken where
+/// it is the first; otherwise it is an error.
 LinearReport conjugate_gradient(const BlockHessian& hessian, In b, Out w, double tolerance,
-                                std::int64_t limit) {
+                                std::int64_t limit, bool truncated = false) {
   Vector r(b.size()), p, hp(b.size());
   LinearReport report{0, residual(hessian, b, w, r), false};
   p = r;
@@ -44,6 +46,10 @@ LinearReport conjugate_gradient(const BlockHessian& hessian, In b, Out w, double
     hessian.apply(p, hp);
     const double curvature = dot(p, hp);
     require_finite(curvature, hessian.block);
+    if (curvature <= 0.0 && truncated) {
+      if (report.iterations == 0) std::copy(b.begin(), b.end(), w.begin());
+      return report;
+    }
     if (curvature <= 0.0) {
       throw InputError(
           "block {}: the lower problem is not strongly convex: a direction has curvature {:.3e}; "
@@ -194,6 +200,8 @@ LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b
                                       : conjugate_gradient(hessian, b, w, tolerance, limit);
     case LinearSolver::cg:
       return conjugate_gradient(hessian, b, w, tolerance, limit);
+    case LinearSolver::truncated:
+      return conjugate_gradient(hessian, b, w, tolerance, limit, true);
     case LinearSolver::minres:
       return minimal_residual(hessian, b, w, tolerance, limit, true);
     case LinearSolver::gmres:

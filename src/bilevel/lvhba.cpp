@@ -25,6 +25,8 @@ void LvhbaOptions::describe(state::OptionVisitor& visit) {
   visit.option("penalty", penalty, "c_0", state::positive);
   visit.option("growth", growth, "c_k = c_0 (k + 1)^growth", {0.0, 0.5});
   visit.option("box", box, "bound on multipliers", state::positive);
+  visit.option("warm_up", warm_up, "steps of theta, lambda and z alone before the first iteration",
+               state::non_negative);
   visit.option("evaluate_every", evaluate_every,
                "iterations between evaluations of the hypergradient, 0 for never",
                state::non_negative);
@@ -95,8 +97,8 @@ void Lvhba::refuse_unstable() const {
   }
 }
 
-/// One step of (theta, lambda) of block i, and its share of the direction of x.
-void Lvhba::follow(std::int64_t i, double c) {
+/// One step of (theta, lambda) of block i.
+void Lvhba::chase(std::int64_t i) {
   const auto& t = oracle_.view().table();
   const void* const self = oracle_.view().self();
   const Out theta = blocks_.of(theta_, i), y = blocks_.of(y_, i), dy = blocks_.of(dy_, i);
@@ -116,6 +118,26 @@ void Lvhba::follow(std::int64_t i, double c) {
     lambda_[k] -= step * (-con_[k] + (lambda_[k] - z_[k]) / options_.dual);
     lambda_[k] = std::clamp(lambda_[k], inequality ? 0.0 : -options_.box, options_.box);
   }
+}
+
+/// One step of the multiplier's centre.
+void Lvhba::move_centre() {
+  for (std::size_t k = 0; k < z_.size(); ++k) {
+    const bool inequality = static_cast<std::int64_t>(k) < inequalities_;
+    z_[k] += options_.centre_step * (lambda_[k] - z_[k]) / options_.dual;
+    z_[k] = std::clamp(z_[k], inequality ? 0.0 : -options_.box, options_.box);
+  }
+}
+
+/// One step of (theta, lambda) of block i, and its share of the direction of x.
+void Lvhba::follow(std::int64_t i, double c) {
+  const auto& t = oracle_.view().table();
+  const Out theta = blocks_.of(theta_, i), y = blocks_.of(y_, i);
+  for (std::int64_t round = 0; iteration_ == 0 && round < options_.warm_up; ++round) {
+    chase(i);
+    move_centre();
+  }
+  chase(i);
   oracle_.grad_x_f(i, {}, x_, y, slope_);
   for (double& entry : slope_) entry /= c;
   oracle_.grad_x_g(i, {}, x_, y, part_x_);
@@ -123,7 +145,7 @@ void Lvhba::follow(std::int64_t i, double c) {
   oracle_.grad_x_g(i, {}, x_, theta, part_x_);
   axpy(-1.0, part_x_, slope_);
   if (constrained_) {
-    t.con_jt_x(self, i, x_, theta, lambda_, part_x_);
+    t.con_jt_x(oracle_.view().self(), i, x_, theta, lambda_, part_x_);
     axpy(-1.0, part_x_, slope_);
   }
 }
@@ -149,11 +171,7 @@ void Lvhba::project() {
   }
   parallel::agree(blocks_.comm(), [&] {
     if (owner_) view.table().proj_joint(view.self(), x_, y_);
-    for (std::size_t k = 0; k < z_.size() && owner_; ++k) {
-      const bool inequality = static_cast<std::int64_t>(k) < inequalities_;
-      z_[k] += options_.centre_step * (lambda_[k] - z_[k]) / options_.dual;
-      z_[k] = std::clamp(z_[k], inequality ? 0.0 : -options_.box, options_.box);
-    }
+    if (owner_) move_centre();
   });
   const int root = blocks_.over_ranks().owner(0);
   blocks_.comm().broadcast(std::span(x_), root);
@@ -170,13 +188,18 @@ void Lvhba::step() {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       follow(i, c);
       lift(i, c);
-      exchange_.add(i, 1.0, slope_);
+      if (!constrained_) exchange_.add(i, 1.0, slope_);
       if (bad < 0 && !(all_finite(slope_) && all_finite(blocks_.of(dy_, i)))) bad = i;
     }
   });
   report_.fresh = false;
   if (failed_block(bad)) return;
-  exchange_.mean(iteration_, dx_);
+  // One constrained block: its owner moves x, and tells.
+  if (constrained_) {
+    dx_ = slope_;
+  } else {
+    exchange_.mean(iteration_, dx_);
+  }
   axpy(-scale_ * options_.step, dx_, x_);
   axpy(-scale_ * options_.step, dy_, y_);
   project();

@@ -126,10 +126,25 @@ double Maid::trial(double length, In along, std::vector<double>& out) const {
   return sum;
 }
 
-/// Up to `most` trial steps at the present accuracies; on success x and y move.
+/// Up to `most` trial steps at the present accuracies; on success x and y move. A quasi-Newton
+/// direction that fails is forgotten, and the hypergradient tried from the longest step down.
 bool Maid::search(std::int64_t most) {
   aim();
-  const bool newton = !moves_.empty();
+  if (moves_.empty()) return search_along(most, false);
+  if (search_along(most, true)) return true;
+  moves_.clear();
+  turns_.clear();
+  along_ = p_;
+  double largest = 0.0;
+  for (const double entry : p_) largest = std::max(largest, std::abs(entry));
+  const double usual = step_;
+  step_ = std::max(step_, options_.longest / largest);
+  if (search_along(most + 30, false)) return true;
+  step_ = usual;
+  return false;
+}
+
+bool Maid::search_along(std::int64_t most, bool newton) {
   double largest = 0.0;
   for (const double entry : along_) largest = std::max(largest, std::abs(entry));
   double length = newton ? std::min(1.0, options_.longest / largest) : step_;

@@ -64,7 +64,8 @@ void MethodBase::evaluate() {
   Implicit implicit(blocks_, counted, exchange, {});
   auto y = inner();
   auto q = blocks_.zeros();
-  const auto result = implicit.gradient(x_, y, q, 1e-9, 1e-10, p);
+  const bool convex = oracle_.view().lower_convex();
+  const auto result = implicit.gradient(x_, y, q, convex ? 1e-9 : 1e-5, convex ? 1e-10 : 1e-6, p);
   report_.residual = result.norm;
   report_.objective = result.value;
 }

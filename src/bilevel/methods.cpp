@@ -1,6 +1,7 @@
 #include <equipoise/bilevel/alternating.hpp>
 #include <equipoise/bilevel/descent.hpp>
 #include <equipoise/bilevel/driver.hpp>
+#include <equipoise/bilevel/federated.hpp>
 #include <equipoise/bilevel/lvhba.hpp>
 #include <equipoise/bilevel/maid.hpp>
 #include <equipoise/bilevel/method.hpp>
@@ -114,6 +115,9 @@ const std::vector<Known>& all() {
              bsvrb(true, 0)),
       preset("re-bsvrb", "bsvrb in stages of halved constants and doubled length",
              bsvrb(false, 1000)),
+      known<Federated>("federated",
+                       "STORM in three streams, classes of blocks step alone between averages",
+                       {"hvp_yy_g", "jvp_xy_g"}, FederatedOptions{}),
       known<Alternating>("amigo", "T steps on y, then on v (warm started), then x",
                          {"hvp_yy_g", "jvp_xy_g"}, AlternatingOptions{}),
       known<Alternating>("stocbio", "T steps on y, v by a Neumann series of T terms, then x",

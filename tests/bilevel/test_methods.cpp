@@ -195,6 +195,7 @@ TEST(Lvhba, CoupledToyHasThePublishedErrors) {
   const problems::CoupledToy problem({});
   bilevel::LvhbaOptions options;
   options.evaluate_every = 0;
+  options.warm_up = 0;
   bilevel::Lvhba method({world(), bilevel::OracleView(problem)}, options);
   const std::pair<int, double> figures[] = {
       {1000, 4.0e-3}, {3000, 2.4e-3}, {10000, 1.3e-3}, {30000, 7.9e-4}};

@@ -2,6 +2,8 @@
 // derivatives by dual numbers.
 #include <equipoise/bilevel/auto_oracle.hpp>
 #include <equipoise/bilevel/check.hpp>
+#include <equipoise/bilevel/driver.hpp>
+#include <equipoise/bilevel/federated.hpp>
 #include <equipoise/bilevel/lvhba.hpp>
 #include <equipoise/bilevel/stn.hpp>
 #include <equipoise/bilevel/vectors.hpp>
@@ -59,6 +61,51 @@ TEST(SelfTuning, EndsAtTheOptimumWhereTheModelIsExact) {
     problem.grad_y_g(i, {}, method.outer(), method.blocks().of(y, i), g);
     EXPECT_LE(bilevel::norm(g), 1e-7);
   }
+}
+
+// With averages in every iteration the federated variant is STORM in three streams; with more local
+// steps and no noise it still ends at the optimum when clients agree there only.
+TEST(Federated, IsStormWithOneLocalStepAndConvergesWithMore) {
+  const MultiBlockQuadratic problem(
+      {20, 6, 3, 64, 0.3, 1.0},
+      bilevel::Blocks::layout(20, 5, world().size()).owned(world().rank()));
+  const bilevel::OracleView view(problem);
+  bilevel::DriverOptions storm;
+  storm.lower = storm.linear = storm.outer = "storm";
+  storm.batch = 8;
+  storm.lower_step = 0.3;
+  storm.outer_step = 0.1;
+  storm.evaluate_every = 0;
+  bilevel::Driver driver({world(), view, 5, 3}, storm);
+  bilevel::FederatedOptions options;
+  options.local = 1;
+  options.batch = 8;
+  options.lower_step = 0.3;
+  options.outer_step = 0.1;
+  options.evaluate_every = 0;
+  bilevel::Federated federated({world(), view, 5, 3}, options);
+  for (int k = 0; k < 60; ++k) {
+    driver.step();
+    federated.step();
+  }
+  for (std::size_t k = 0; k < 6; ++k) EXPECT_NEAR(driver.outer()[k], federated.outer()[k], 1e-12);
+  // Five local steps: a fifth of the rounds, and the drift of clients is of the order of the step.
+  const MultiBlockQuadratic quiet(
+      {20, 6, 3, 64, 0.0, 1.0},
+      bilevel::Blocks::layout(20, 5, world().size()).owned(world().rank()));
+  double last = 1.0;
+  for (const double step : {0.2, 0.1}) {
+    options.local = 5;
+    options.batch = 0;
+    options.outer_step = step;
+    bilevel::Federated local({world(), bilevel::OracleView(quiet), 5, 3}, options);
+    for (int k = 0; k < 3000; ++k) local.step();
+    EXPECT_EQ(local.traffic().rounds, 600);
+    const double error = gap(quiet, local.outer());
+    EXPECT_LE(error, 0.6 * last);
+    last = error;
+  }
+  EXPECT_LE(last, 0.05);
 }
 
 /// Ridge regression with one log penalty: g = |A w - b|^2 / 2n + exp(x) |w|^2 / 2, and a response

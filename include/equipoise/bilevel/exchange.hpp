@@ -25,6 +25,8 @@ class Exchange {
   /// Adds weight * m * h / m: with weight 1 for every block the result is the plain mean over
   /// blocks. Blocks of a class must come in ascending order.
   void add(std::int64_t block, double weight, std::span<const double> h);
+  /// Sets the term of a hosted class, which weighs as many blocks as it has.
+  void set_class(std::int64_t number, std::span<const double> h);
   /// The mean through the codec, or without it. **Collective**, one round.
   void mean(std::int64_t iteration, std::span<double> out) { mean_(iteration, terms_, out); }
   void dense(std::span<double> out) { mean_.dense(terms_, out); }

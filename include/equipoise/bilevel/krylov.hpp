@@ -25,8 +25,8 @@ struct BlockHessian {
 };
 
 /// Which solver of Hyy w = b; `automatic` is `direct` where the oracle has hess_yy_g and dy <=
-/// dense_limit, else `cg`.
-enum class LinearSolver { automatic, cg, minres, gmres, neumann, direct };
+/// dense_limit, else `cg`; `truncated` is `cg` that stops where the curvature is not positive.
+enum class LinearSolver { automatic, cg, minres, gmres, neumann, truncated, direct };
 inline constexpr std::int64_t dense_limit = 200;
 LinearSolver linear_solver(const std::string& name);
 

@@ -8,14 +8,15 @@
 namespace equipoise::bilevel {
 
 struct LvhbaOptions {
-  double proximal = 5.0;     ///< gamma_1: weight 1 / (2 gamma_1) of |theta - y|^2
-  double dual = 2.0;         ///< gamma_2: weight 1 / (2 gamma_2) of |lambda - z|^2
-  double step = 0.3;         ///< alpha of (x, y), over max(1, L)
-  double centre_step = 0.5;  ///< beta of z
-  double saddle_step = 0.5;  ///< eta of (theta, lambda), over max(1, L)
-  double penalty = 3.0;      ///< c_0
-  double growth = 0.49;      ///< c_k = c_0 (k + 1)^growth
-  double box = 1000.0;       ///< bound on multipliers
+  double proximal = 5.0;       ///< gamma_1: weight 1 / (2 gamma_1) of |theta - y|^2
+  double dual = 2.0;           ///< gamma_2: weight 1 / (2 gamma_2) of |lambda - z|^2
+  double step = 0.3;           ///< alpha of (x, y), over max(1, L)
+  double centre_step = 0.5;    ///< beta of z
+  double saddle_step = 0.5;    ///< eta of (theta, lambda), over max(1, L)
+  double penalty = 3.0;        ///< c_0
+  double growth = 0.49;        ///< c_k = c_0 (k + 1)^growth
+  double box = 1000.0;         ///< bound on multipliers
+  std::int64_t warm_up = 200;  ///< steps of (theta, lambda, z) alone before the first iteration
   std::int64_t evaluate_every = 100;
   ExchangeOptions exchange;
   void describe(state::OptionVisitor& visit);
@@ -44,6 +45,8 @@ class Lvhba final : public MethodBase {
 
  private:
   void refuse_unstable() const;
+  void chase(std::int64_t i);
+  void move_centre();
   void follow(std::int64_t i, double c);
   void lift(std::int64_t i, double c);
   void project();

@@ -55,6 +55,7 @@ class Maid final : public MethodBase {
  private:
   bool refine();
   bool search(std::int64_t most);
+  bool search_along(std::int64_t most, bool newton);
   void aim();
   void remember();
   /// out = proj(x - length * direction); returns <p, x - out>.

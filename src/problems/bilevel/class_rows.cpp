@@ -23,7 +23,7 @@ double product(const float* a, const double* w, std::size_t n) {
 }
 
 ClassRows digits(const std::string& images, const std::string& labels, std::int64_t first,
-                 std::int64_t count, std::int64_t pool) {
+                 std::int64_t count, std::int64_t border, std::int64_t pool) {
   const auto pixels = formats::read_idx(images), names = formats::read_idx(labels);
   if (pixels.shape.size() != 3 || names.shape.size() != 1 || pixels.shape[0] != names.shape[0]) {
     throw InputError("{} and {}: images [n, rows, columns] and labels [n] are needed", images,
@@ -33,7 +33,12 @@ ClassRows digits(const std::string& images, const std::string& labels, std::int6
     throw ConfigurationError("{} holds {} images, fewer than the {} asked for", images,
                              pixels.shape[0], first + count);
   }
-  const std::int64_t rows = pixels.shape[1], columns = pixels.shape[2];
+  const std::int64_t width = pixels.shape[2];
+  const std::int64_t rows = pixels.shape[1] - 2 * border, columns = width - 2 * border;
+  if (rows <= 0 || columns <= 0) {
+    throw ConfigurationError("problem.border = {} leaves nothing of images of {} x {}", border,
+                             pixels.shape[1], width);
+  }
   if (rows % pool != 0 || columns % pool != 0) {
     throw ConfigurationError("problem.pool = {} does not divide images of {} x {}", pool, rows,
                              columns);
@@ -50,8 +55,8 @@ ClassRows digits(const std::string& images, const std::string& labels, std::int6
     for (std::int64_t i = 0; i < rows; ++i) {
       for (std::int64_t j = 0; j < columns; ++j) {
         out.features[static_cast<std::size_t>(k * out.dimension + i / pool * wide + j / pool)] +=
-            static_cast<float>(
-                pixels.data[static_cast<std::size_t>(((first + k) * rows + i) * columns + j)]);
+            static_cast<float>(pixels.data[static_cast<std::size_t>(
+                ((first + k) * pixels.shape[1] + i + border) * width + j + border)]);
       }
     }
   }
@@ -91,14 +96,16 @@ void DigitOptions::describe(state::OptionVisitor& visit) {
   visit.option("train", train, "rows that train", state::at_least_one);
   visit.option("validation", validation, "rows after these that validate", state::at_least_one);
   visit.option("test", test, "test rows", state::at_least_one);
+  visit.option("border", border, "pixels cut off at every edge first", state::non_negative);
   visit.option("pool", pool, "pixels are averaged over pool x pool squares", state::at_least_one);
 }
 
 DigitRows read_digits(const DigitOptions& o) {
   const std::string images = data_path(o.images), labels = data_path(o.labels);
-  DigitRows out{digits(images, labels, 0, o.train, o.pool),
-                digits(images, labels, o.train, o.validation, o.pool),
-                digits(data_path(o.test_images), data_path(o.test_labels), 0, o.test, o.pool)};
+  DigitRows out{
+      digits(images, labels, 0, o.train, o.border, o.pool),
+      digits(images, labels, o.train, o.validation, o.border, o.pool),
+      digits(data_path(o.test_images), data_path(o.test_labels), 0, o.test, o.border, o.pool)};
   const ClassRows reference = out.train;
   standardise(reference, {&out.train, &out.validation, &out.test});
   return out;

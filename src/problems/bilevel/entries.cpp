@@ -1,10 +1,15 @@
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/problems/bilevel/cleaning.hpp>
 #include <equipoise/problems/bilevel/coupled.hpp>
+#include <equipoise/problems/bilevel/denoising.hpp>
 #include <equipoise/problems/bilevel/entries.hpp>
 #include <equipoise/problems/bilevel/instance.hpp>
+#include <equipoise/problems/bilevel/multinomial.hpp>
+#include <equipoise/problems/bilevel/network.hpp>
 #include <equipoise/problems/bilevel/quadratic.hpp>
+#include <equipoise/problems/bilevel/ranking.hpp>
 #include <equipoise/problems/bilevel/selection.hpp>
+#include <equipoise/problems/bilevel/svm.hpp>
 #include <equipoise/problems/bilevel/temperature.hpp>
 
 namespace equipoise::problems {
@@ -69,6 +74,38 @@ std::vector<solve::ProblemEntry> bilevel_problems() {
       [](const auto&) { return std::int64_t{1}; },
       [](const CleaningOptions& o, partition::Range, std::uint64_t seed) {
         return std::make_shared<const DataCleaning>(read_cleaning(o, seed));
+      }));
+  out.push_back(entry<NetworkOptions>(
+      "network", "weights that find the wrong labels among training digits, a network below",
+      [](const auto&) { return std::int64_t{1}; },
+      [](const NetworkOptions& o, partition::Range, std::uint64_t seed) {
+        return std::make_shared<const DeepCleaning>(NetworkCleaning(read_digits(o), o, seed));
+      }));
+  out.push_back(entry<MultinomialOptions>(
+      "multinomial",
+      "one regularisation weight per feature and class of digits, chosen by validation",
+      [](const auto&) { return std::int64_t{1}; },
+      [](const MultinomialOptions& o, partition::Range, std::uint64_t) {
+        return std::make_shared<const MultinomialSelection>(read_digits(o), o);
+      }));
+  out.push_back(entry<DenoisingOptions>(
+      "denoising", "the parameters of total variation, learnt from clean and noisy images",
+      [](const auto& o) { return o.count(); },
+      [](const DenoisingOptions& o, partition::Range owned, std::uint64_t seed) {
+        return std::make_shared<const Denoising>(
+            TotalVariation(noisy_images(o, owned, seed), o, owned));
+      }));
+  out.push_back(entry<RankingOptions>(
+      "ranking", "a scoring model for the top K of every user, thresholds below (MovieLens)",
+      [](const auto& o) { return o.users; },
+      [](const RankingOptions& o, partition::Range, std::uint64_t) {
+        return std::make_shared<const Ranking>(read_movielens(o), o);
+      }));
+  out.push_back(entry<SvmOptions>(
+      "svm", "penalties of a support-vector machine with its constraints, chosen by validation",
+      [](const auto&) { return std::int64_t{1}; },
+      [](const SvmOptions& o, partition::Range, std::uint64_t) {
+        return std::make_shared<const SupportVector>(read_rows(data_path(o.data), true), o);
       }));
   return out;
 }

@@ -29,6 +29,7 @@ struct DigitOptions {
   std::string test_images = "mnist/t10k-images-idx3-ubyte.gz";
   std::string test_labels = "mnist/t10k-labels-idx1-ubyte.gz";
   std::int64_t train = 20000, validation = 5000, test = 10000;
+  std::int64_t border = 0;  ///< pixels cut off at every edge first
   std::int64_t pool = 2;
   void describe(state::OptionVisitor& visit);
 };
@@ -37,8 +38,8 @@ struct DigitRows {
   ClassRows train, validation, test;
 };
 
-/// Reads the digits, averages pixels over pool x pool squares and standardises every feature by the
-/// training rows. On this process alone.
+/// Reads the digits, cuts their borders, averages pixels over pool x pool squares and standardises
+/// every feature by the training rows. On this process alone.
 [[nodiscard]] DigitRows read_digits(const DigitOptions& options);
 
 inline constexpr std::int64_t digit_classes = 10;

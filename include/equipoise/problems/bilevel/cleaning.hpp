@@ -49,6 +49,9 @@ class DataCleaning {
   void lower_pass(std::int64_t, Batch batch, In x, In y, In v, Out gradient, Out hv, Out jv) const;
   [[nodiscard]] double f(std::int64_t, Batch batch, In x, In y) const;
   [[nodiscard]] double g(std::int64_t, Batch batch, In x, In y) const;
+  void x_support(std::int64_t, Batch lower, Batch, std::vector<std::int64_t>& out) const {
+    out.assign(lower.begin(), lower.end());
+  }
   void start(Out x) const;
   /// Area under the curve of sigma(x) against the true corruption, and the test error of W in
   /// percent.

@@ -49,6 +49,7 @@ class RegularisationSelection {
   [[nodiscard]] double g(std::int64_t, Batch batch, In x, In y) const;
   /// All constants but mu and L, which vary too much with x to be bounded usefully.
   [[nodiscard]] bilevel::Bounds bounds(std::int64_t, In x, In y) const;
+  [[nodiscard]] bool everywhere() const { return true; }
   void proj_x(Out x) const;
   void start(Out x) const;
   [[nodiscard]] std::string fingerprint() const;

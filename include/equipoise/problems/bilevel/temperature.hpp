@@ -51,6 +51,10 @@ class TemperatureReweighting {
                   Out jv) const;
   [[nodiscard]] double f(std::int64_t i, Batch batch, In x, In y) const;
   [[nodiscard]] double g(std::int64_t i, Batch batch, In x, In y) const;
+  [[nodiscard]] bool everywhere() const { return true; }
+  void x_support(std::int64_t, Batch lower, Batch, std::vector<std::int64_t>& out) const {
+    out.assign(lower.begin(), lower.end());
+  }
   void start(Out x) const;
   [[nodiscard]] std::string fingerprint() const;
   [[nodiscard]] bilevel::Facts facts() const;
