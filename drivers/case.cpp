@@ -149,16 +149,6 @@ void write_json(const parallel::Comm& comm, const std::string& where, const std:
   });
 }
 
-/// What `/solution` of a run file and certificates read from a method.
-class MethodSolution : public state::Stateful {
- public:
-  explicit MethodSolution(solve::Method& method) : method_(method) {}
-  void fields(state::FieldVisitor& visit) override { method_.solution(visit); }
-
- private:
-  solve::Method& method_;
-};
-
 /// The configuration of a run that continues: the checkpoint's own, then what the user gives now.
 state::Config initial_config(const parallel::Comm& comm, const RunArguments& arguments) {
   state::Config now = read_words(comm, arguments.words);

@@ -38,6 +38,16 @@ struct Outcome {
   state::RunRecord record;
 };
 
+/// What `/solution` of a run file and certificates read from a method.
+class MethodSolution final : public state::Stateful {
+ public:
+  explicit MethodSolution(solve::Method& method) : method_(method) {}
+  void fields(state::FieldVisitor& visit) override { method_.solution(visit); }
+
+ private:
+  solve::Method& method_;
+};
+
 /// Reads TOML files, then overrides. **Collective.**
 state::Config read_words(const parallel::Comm& comm, const std::vector<std::string>& words);
 /// Finds and makes the problem. **Collective.**
@@ -75,5 +85,6 @@ int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words
 int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_control(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);
+int bench_bilevel_trials(const parallel::Comm& comm, const std::vector<std::string>& words);
 
 }  // namespace equipoise::drivers

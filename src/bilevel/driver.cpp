@@ -27,11 +27,22 @@ void DriverOptions::describe(state::OptionVisitor& visit) {
   visit.option("blocks", blocks, "blocks per iteration I, 0 for all", state::non_negative);
   visit.option("batch", batch, "samples per block and level B, 0 for min(64, samples)",
                state::non_negative);
-  visit.option("lower_step", lower_step, "step of y, 0 for 1 / L", state::non_negative);
+  visit.option("lower_step", lower_step, "step of y, 0 for 1 / L, less where estimates get stale",
+               state::non_negative);
   visit.option("linear_step", linear_step, "step of v, 0 for the step of y", state::non_negative);
-  visit.option("outer_step", outer_step, "step of x, 0 for 0.4 I / m times the step of y",
+  visit.option("outer_step", outer_step,
+               "step of x, 0 for 0.4 I / m times the step of y, less where estimates get stale",
                state::non_negative);
   visit.option("decay", decay, "steps fall like (t + 1)^-decay", {0.0, 1.0});
+  visit.option("outer_decay", outer_decay, "the step of x falls like (t + 1)^-outer_decay besides",
+               {0.0, 1.0});
+  visit.choice("policy", policy, StepPolicy::names(), "how x moves along the hypergradient");
+  visit.option("window", window,
+               "iterations of a window of the resilient policy, 0 for all samples",
+               state::non_negative);
+  visit.option("longest", longest, "most an entry of x moves in a window of the resilient policy",
+               state::positive);
+  visit.option("most", most, "largest factor on a step of the resilient policy", {1.0, 1e9});
   visit.option("beta", constants.beta, "constant of moving average and STORM", state::probability);
   visit.option("alpha", constants.alpha, "constant of MSVR", state::probability);
   visit.option("gamma", constants.gamma, "correction of MSVR, negative for 1 - alpha");
@@ -67,6 +78,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
       u_(v_),
       z_(x_.size()),
       old_x_(x_),
+      policy_(options_.policy, x_.size(), window(), options_.longest, options_.most),
       visited_(at(blocks_.owned().size()), -1) {
   const auto saga = std::count(std::begin(kinds_), std::end(kinds_), Estimator::saga);
   if (saga != 0 && saga != 3) {
@@ -107,11 +119,18 @@ Driver::Driver(const Setup& setup, DriverOptions options)
     }
     choose_steps();
   });
-  tau_ = options_.lower_step > 0.0 ? options_.lower_step : 1.0 / blocks_.comm().max(tau_);
-  tau_v_ = options_.linear_step > 0.0 ? options_.linear_step : tau_;
+  // Tables, and estimates between the visits of a block, go stale; then steps must be smaller, and
+  // smaller still where unsampled blocks move along them.
   const double share =
       static_cast<double>(sampler_.sampled()) / static_cast<double>(blocks_.count());
-  eta_ = options_.outer_step > 0.0 ? options_.outer_step : 0.4 * share * tau_;
+  const auto uses = [&](auto test) { return std::any_of(kinds_, kinds_ + 3, test); };
+  const bool stale = uses([](Estimator kind) { return kind == Estimator::saga; }) ||
+                     (share < 1.0 && uses(looks_back));
+  const double lower = !stale ? 1.0 : options_.move_all ? 0.4 * share : 0.4;
+  const double outer = !stale ? 0.4 * share : options_.move_all ? 0.1 : 0.2 * share;
+  tau_ = options_.lower_step > 0.0 ? options_.lower_step : lower / blocks_.comm().max(tau_);
+  tau_v_ = options_.linear_step > 0.0 ? options_.linear_step : tau_;
+  eta_ = options_.outer_step > 0.0 ? options_.outer_step : outer * tau_;
   const auto dy = at(blocks_.largest_dim());
   for (Raw* raw : {&now_, &before_})
     *raw = {std::vector<double>(dy), std::vector<double>(dy), std::vector<double>(x_.size()),
@@ -143,6 +162,22 @@ double Driver::factor(std::int64_t t) const {
     }
   }
   return out;
+}
+
+/// The window of the resilient policy: the iterations that see as many samples as there are.
+std::int64_t Driver::window() const {
+  if (options_.window > 0) return options_.window;
+  double passes = 1.0;
+  if (blocks_.owned().size() > 0) {
+    const auto i = blocks_.owned().begin;
+    const auto n = std::max(oracle_.view().num_samples(i, Level::lower),
+                            oracle_.view().num_samples(i, Level::upper));
+    const auto b = options_.batch == 0 ? std::min<std::int64_t>(64, n) : options_.batch;
+    passes = static_cast<double>(n) / static_cast<double>(b);
+  }
+  const double all = static_cast<double>(blocks_.count());
+  const double share = all / static_cast<double>(sampler_.sampled());
+  return static_cast<std::int64_t>(std::ceil(blocks_.comm().max(passes) * share));
 }
 
 /// True where SARAH or PAGE takes a full pass; the same for the three streams and on all ranks.
@@ -302,7 +337,10 @@ void Driver::step() {
   const Blend bx = blend(kinds_[2], constants, iteration_ == 0, everything);
   update({bx.keep, 1.0, 0.0}, next_, next_, z_);
   old_x_ = x_;
-  axpy(-eta_ * factor(iteration_), z_, x_);
+  double step = eta_ * factor(iteration_);
+  if (options_.outer_decay > 0.0)
+    step *= std::pow(static_cast<double>(iteration_ + 1), -options_.outer_decay);
+  policy_.move(iteration_, step, z_, x_);
   oracle_.view().proj_x(x_);
   ++iteration_;
   if (options_.evaluate_every > 0 && iteration_ % options_.evaluate_every == 0) evaluate();
@@ -325,6 +363,7 @@ void Driver::fields(state::FieldVisitor& visit) {
   block_field(visit, "u", u_);
   visit.replicated("z", z_);
   visit.replicated("old_x", old_x_);
+  policy_.fields(visit);
   visit.scalar("tau", tau_);
   visit.scalar("tau_v", tau_v_);
   visit.scalar("eta", eta_);

@@ -3,6 +3,7 @@
 #include <equipoise/bilevel/estimator.hpp>
 #include <equipoise/bilevel/method.hpp>
 #include <equipoise/bilevel/sampler.hpp>
+#include <equipoise/bilevel/step_policy.hpp>
 
 #include <cstdint>
 #include <string>
@@ -16,7 +17,12 @@ struct DriverOptions {
   std::int64_t blocks = 0;                                       ///< I; 0 takes all
   std::int64_t batch = 0;                                        ///< B; 0 takes min(64, samples)
   double lower_step = 0.0, linear_step = 0.0, outer_step = 0.0;  ///< 0 chooses
-  double decay = 0.0;  ///< all steps are multiplied by (t + 1)^-decay
+  double decay = 0.0;            ///< all steps are multiplied by (t + 1)^-decay
+  double outer_decay = 0.0;      ///< the step of x by this too
+  std::string policy = "plain";  ///< how x moves along z; see `StepPolicy`
+  std::int64_t window = 0;       ///< of the resilient policy; 0 takes a pass over all samples
+  double longest = 1.0;          ///< most an entry of x moves in a window of the resilient policy
+  double most = 10.0;            ///< largest factor of the resilient policy
   EstimatorConstants constants;
   double radius = 1e300;       ///< bound on |v|
   bool move_all = false;       ///< unsampled blocks move on along their old estimates (lazily)
@@ -64,6 +70,7 @@ class Driver final : public MethodBase {
   };
   void choose_steps();
   [[nodiscard]] double factor(std::int64_t t) const;
+  [[nodiscard]] std::int64_t window() const;
   [[nodiscard]] bool full(std::int64_t t) const;
   void position(std::int64_t i, std::int64_t moves, Out y, Out v) const;
   void choose_batches(std::int64_t i, bool everything);
@@ -80,6 +87,7 @@ class Driver final : public MethodBase {
   BlockSampler sampler_;
   double tau_ = 0.0, tau_v_ = 0.0, eta_ = 0.0;
   std::vector<double> v_, s_, u_, z_, old_x_;
+  StepPolicy policy_;
   std::vector<double> hessian_, old_hessian_;  ///< tracked Hessians, dy^2 per owned block
   std::vector<std::int64_t> visited_;          ///< last visit of each owned block, or -1
   std::vector<std::vector<double>> tables_;    ///< SAGA tables and means of each owned block

@@ -159,7 +159,7 @@ solve::Certificate BilevelInstance::certify(state::Stateful& solution) {
       certificate.values.push_back(entry);
     }
   }
-  append_figures(stored, certificate);
+  for (const auto& figure : figures_of(stored)) certificate.values.push_back(figure);
   if (oracle_.optimum(p)) {
     bilevel::axpy(-1.0, stored.x, p);
     certificate.values.emplace_back("distance_to_optimum", bilevel::norm(p));
@@ -167,11 +167,15 @@ solve::Certificate BilevelInstance::certify(state::Stateful& solution) {
   return certificate;
 }
 
+bilevel::Figures BilevelInstance::figures(state::Stateful& solution) const {
+  return figures_of(stored_in(solution, blocks_, oracle_.dim_outer()));
+}
+
 /// Means over blocks of what the problem says of a solution.
-void BilevelInstance::append_figures(const BilevelSolution& stored,
-                                     solve::Certificate& certificate) const {
+bilevel::Figures BilevelInstance::figures_of(const BilevelSolution& stored) const {
   const auto& t = oracle_.table();
-  if (!t.figures) return;
+  bilevel::Figures out;
+  if (!t.figures) return out;
   // Every rank learns the names; the values come from the owners.
   std::vector<std::string> names;
   std::vector<parallel::ExactSum> sums;
@@ -195,9 +199,10 @@ void BilevelInstance::append_figures(const BilevelSolution& stored,
   std::vector<double> values(count);
   parallel::exact_sums(comm_, sums, values);
   for (std::size_t k = 0; k < count; ++k) {
-    certificate.values.emplace_back(comm_.broadcast(names[k], first),
-                                    values[k] / static_cast<double>(blocks_.count()));
+    out.emplace_back(comm_.broadcast(names[k], first),
+                     values[k] / static_cast<double>(blocks_.count()));
   }
+  return out;
 }
 
 std::vector<std::string> BilevelInstance::export_csv(state::Stateful& solution,

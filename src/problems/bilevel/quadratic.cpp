@@ -26,6 +26,12 @@ void QuadraticOptions::describe(state::OptionVisitor& visit) {
 MultiBlockQuadratic::MultiBlockQuadratic(const QuadraticOptions& options, partition::Range owned)
     : options_(options), owned_(owned) {
   for (std::int64_t i = owned.begin; i < owned.end; ++i) blocks_.push_back(make(i));
+  if (options.noise == 0.0) return;
+  const double turn = 2.0 * std::numbers::pi / static_cast<double>(options_.samples);
+  for (std::int64_t j = 1; j <= options.samples; ++j) {
+    waves_.emplace_back(std::cos(turn * static_cast<double>(j)),
+                        std::sin(turn * static_cast<double>(j)));
+  }
 }
 
 MultiBlockQuadratic::Block MultiBlockQuadratic::make(std::int64_t index) const {
@@ -58,10 +64,10 @@ MultiBlockQuadratic::Noise MultiBlockQuadratic::noise(Batch batch) const {
   Noise out;
   if (batch.empty() || options_.noise == 0.0) return out;
   const double scale = options_.noise * std::numbers::sqrt2 / static_cast<double>(batch.size());
-  const double turn = 2.0 * std::numbers::pi / static_cast<double>(options_.samples);
   for (const auto j : batch) {
-    out.cosine += scale * std::cos(turn * static_cast<double>(j + 1));
-    out.sine += scale * std::sin(turn * static_cast<double>(j + 1));
+    const auto& [cosine, sine] = waves_[static_cast<std::size_t>(j)];
+    out.cosine += scale * cosine;
+    out.sine += scale * sine;
   }
   out.factor = 1.0 + out.cosine;
   return out;

@@ -51,12 +51,14 @@ class BilevelInstance final : public solve::Instance, public solve::Checked {
   /// the distance to the optimum where it is known. Oracles without second order are certified by
   /// their closed form. **Collective.**
   solve::Certificate certify(state::Stateful& solution) override;
+  /// What the problem itself says of a solution (a test error), means over blocks. **Collective.**
+  [[nodiscard]] bilevel::Figures figures(state::Stateful& solution) const;
   /// x.csv and y.csv (block, entry, value). **Collective.**
   std::vector<std::string> export_csv(state::Stateful& solution,
                                       const std::string& directory) override;
 
  private:
-  void append_figures(const BilevelSolution& stored, solve::Certificate& certificate) const;
+  [[nodiscard]] bilevel::Figures figures_of(const BilevelSolution& stored) const;
 
   parallel::Comm comm_;
   bilevel::OracleView oracle_;

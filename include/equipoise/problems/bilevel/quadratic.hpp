@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace equipoise::problems {
@@ -81,6 +82,7 @@ class MultiBlockQuadratic {
   QuadraticOptions options_;
   partition::Range owned_;
   std::vector<Block> blocks_;
+  std::vector<std::pair<double, double>> waves_;  ///< cosine and sine of every sample's angle
 };
 
 static_assert(bilevel::Oracle<MultiBlockQuadratic>);
