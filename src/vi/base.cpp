@@ -41,7 +41,11 @@ double Measure::at(std::span<const double> z, std::span<const double> operator_v
     return relative * relative;
   }
   const double residual = evaluation_.natural_residual(z, operator_value, scratch);
-  if (reference_ == 0.0) reference_ = residual;
+  if (reference_ == 0.0) {
+    // A start that solves the problem up to rounding leaves nothing to be relative to.
+    const double rounding = 1e-14 * std::max(1.0, evaluation_.norm(z));
+    reference_ = residual > rounding ? residual : 1.0;
+  }
   return reference_ > 0.0 ? residual / reference_ : residual;
 }
 
@@ -146,11 +150,33 @@ SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
           chunks};
 }
 
-double usual_snapshot_probability(const Evaluation& f) {
+namespace {
+
+double snapshot_probability(const Evaluation& f, double beta) {
   const compress::Descriptor device = f.mean().device();
   const double d = static_cast<double>(f.problem().dimension());
   const double density = device.q > 2.0 ? 1.0 / device.q : 0.0;  // a sparsifier's
-  return std::clamp(std::max({1.0 / device.beta, density, 1.0 / d}), 0.0, 1.0);
+  const double share = beta > 0.0 ? 1.0 / beta : 0.0;            // an unknown beta is NaN
+  return std::clamp(std::max({share, density, 1.0 / d}), 0.0, 1.0);
+}
+
+}  // namespace
+
+double usual_snapshot_probability(const Evaluation& f) {
+  return snapshot_probability(f, f.mean().device().beta);
+}
+
+double measured_snapshot_probability(const Evaluation& f, std::int64_t bytes) {
+  const std::int64_t largest = f.setting().comm.max(bytes);
+  const double full = 8.0 * static_cast<double>(f.problem().dimension());
+  return snapshot_probability(f, full / static_cast<double>(std::max<std::int64_t>(largest, 1)));
+}
+
+double Base::measure_compression(double& p) {
+  const double before = p;
+  p = measured_snapshot_probability(f_,
+                                    f_.mean().traffic().uplink_per_agent - uplink_before_first_);
+  return p / before;
 }
 
 double estimate_lipschitz_rms(Evaluation& f, std::span<const double> z) {

@@ -68,6 +68,11 @@ class Base : public solve::Method {
   /// Evaluates the measure and marks the report as fresh; a NaN fails the run.
   void assess(std::span<const double> z, std::span<const double> operator_value,
               std::span<double> scratch);
+  /// After the first compressed mean: p as its messages really were, where it was left to the
+  /// method. Returns the factor that p has changed by, 1 for a codec of fixed length.
+  /// **Collective**, one reduction.
+  [[nodiscard]] double measure_compression(double& p);
+  void begin_measuring() { uplink_before_first_ = f_.mean().traffic().uplink_per_agent; }
   std::vector<double> vector() const { return std::vector<double>(f_.size(), 0.0); }
   std::vector<double> start() const {
     auto z = vector();
@@ -79,6 +84,7 @@ class Base : public solve::Method {
   Measure measure_;
   solve::Report report_;
   std::int64_t iteration_ = 0;
+  std::int64_t uplink_before_first_ = 0;
   std::vector<std::pair<std::string, std::string>> notes_;
 };
 
@@ -94,8 +100,12 @@ void require_contractive(const Evaluation& f, const Compression& compression);
 /// Why a method that exchanges a mean over agents cannot take this problem, or "".
 std::string refuse_partitioned(const ProblemView& problem, const std::string& method);
 /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages; and at least the density of a
-/// sparsifier, however few bytes its values take.
+/// sparsifier, however few bytes its values take. A codec that does not know its beta gets 1/d
+/// until a message has been measured.
 double usual_snapshot_probability(const Evaluation& f);
+/// The same with the beta of one message of the largest `bytes` over agents. **Collective**, one
+/// reduction.
+double measured_snapshot_probability(const Evaluation& f, std::int64_t bytes);
 /// A mean over `participants` agents drawn anew each iteration, with the device codec.
 SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
                          const Compression& compression);

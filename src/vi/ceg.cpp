@@ -35,6 +35,7 @@ class CompressedExtragradient final : public Base {
         y_(vector()),
         value_(vector()),
         rows_(f_.rows_size()) {
+    require_unbiased(f_, "ceg", options.compression);
     const StepRule rule = StepRule::parse(options.step);
     f_.full(z_, value_);
     assess(z_, value_, y_);

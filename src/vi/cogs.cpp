@@ -86,7 +86,8 @@ class OptimisticSliding final : public Base {
       z_before_ = z_;
       first_before_ = vector();
     }
-    if (p_ == 0.0) p_ = usual_snapshot_probability(f_);
+    measures_ = p_ == 0.0;
+    if (measures_) p_ = usual_snapshot_probability(f_);
     const double step = first_step();
     differences();
     forget_motion();
@@ -105,11 +106,13 @@ class OptimisticSliding final : public Base {
       snapshot();
       if (adaptive()) adapt();
     }
+    if (iteration_ == 0) begin_measuring();
     if (sampled_) {
       sampled_bracket();
     } else {
       bracket();
     }
+    if (iteration_ == 0 && measures_) (void)measure_compression(p_);
     advance();
     ++iteration_;
     if (!measure_.needs_operator()) {
@@ -121,6 +124,7 @@ class OptimisticSliding final : public Base {
   void fields(state::FieldVisitor& visit) override {
     base_fields(visit);
     guard_.fields(visit);
+    visit.scalar("p", p_);
     f_.visit(visit, "z", z_);
     f_.visit(visit, "w", w_);
     f_.visit(visit, "operator_at_w", at_w_);
@@ -260,6 +264,7 @@ class OptimisticSliding final : public Base {
   }
 
   bool similar_;
+  bool measures_ = false;
   std::optional<SampledMean> sampled_;
   StepRule rule_;
   double p_;

@@ -75,6 +75,7 @@ class Masha final : public Base {
       hosted_agents_.resize(static_cast<std::size_t>(f_.hosted().size()));
       std::iota(hosted_agents_.begin(), hosted_agents_.end(), f_.hosted().begin);
     }
+    measures_ = p_ == 0.0 && batch_ == 0 && !sampled_;
     if (p_ == 0.0) p_ = usual_probability();
     const double step = first_step();  // before the other vectors: the estimates need room too
     w_ = z_;
@@ -90,6 +91,7 @@ class Masha final : public Base {
 
   void step() override {
     report_.fresh = false;
+    if (iteration_ == 0) begin_measuring();
     move_to(half_, {});
     if (sampled_) sampled_->draw(iteration_);
     differences();
@@ -103,6 +105,7 @@ class Masha final : public Base {
       exchange(half_);  // zh has served: G takes its room
       move_to(z_, half_);
     }
+    if (iteration_ == 0 && measures_) correct_probability();
     const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);
     ++iteration_;
     if (!measure_.needs_operator()) {
@@ -115,6 +118,7 @@ class Masha final : public Base {
   void fields(state::FieldVisitor& visit) override {
     base_fields(visit);
     guard_.fields(visit);
+    visit.scalar("p", p_);
     if (sampled_) sampled_->fields(visit);
     f_.visit(visit, "z", z_);
     f_.visit(visit, "w", w_);
@@ -158,6 +162,15 @@ class Masha final : public Base {
     std::int64_t parts = 1;
     for (std::int64_t m = 0; m < agents; ++m) parts = std::max(parts, f_.problem().samples(m));
     return std::min(usual, static_cast<double>(batch_) / static_cast<double>(parts));
+  }
+
+  /// Steps go with sqrt(p).
+  void correct_probability() {
+    const double factor = std::sqrt(measure_compression(p_));
+    if (rule_.kind == StepRule::Kind::number || factor == 1.0) return;
+    guard_.step *= factor;
+    guard_.cap *= factor;
+    f_.mean().rescale(factor);
   }
 
   /// The agents of this rank that take part in this iteration.
@@ -306,6 +319,7 @@ class Masha final : public Base {
   }
 
   bool contractive_;
+  bool measures_ = false;
   std::optional<SampledMean> sampled_;
   std::vector<std::int64_t> hosted_agents_;
   std::vector<std::int64_t> parts_;

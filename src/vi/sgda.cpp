@@ -20,8 +20,8 @@ struct SgdaOptions {
   Compression compression;
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step,
-                 "auto and theory (0.5/L at the start), or a number; it falls to 0 "
-                 "along a line");
+                 "auto and theory (0.5/L at the start, less with a codec that keeps little), or a "
+                 "number; it falls to 0 along a line");
     visit.option("batch", batch, "parts of its data that an agent draws for a message; 0 for all",
                  state::non_negative);
     visit.option("momentum", momentum, "share of the last direction that is kept", {0.0, 0.999});
@@ -121,10 +121,22 @@ class Sgda final : public Base {
 
   double first_step() {
     const double lipschitz = estimate_lipschitz(f_, z_, 5);
-    const double step = 0.5 / (lipschitz > 0.0 ? lipschitz : 1.0);
+    const double step = 0.5 * patience() / (lipschitz > 0.0 ? lipschitz : 1.0);
     notes_.emplace_back("step",
                         fmt::format("{:.4g} at the start, L there = {:.4g}", step, lipschitz));
     return step;
+  }
+
+  /// A codec that keeps a share alpha of a vector delays the rest by 1/alpha iterations, which
+  /// momentum does not bear at full step; at the least, momentum adds nothing.
+  [[nodiscard]] double patience() const {
+    double share = 1.0;
+    for (const compress::Descriptor& codec : {f_.mean().device(), f_.mean().server()}) {
+      const bool unbiased = codec.kind == compress::Descriptor::Kind::unbiased;
+      const double kept = unbiased ? 1.0 / codec.q : codec.alpha;  // NaN where data decide
+      share = std::min(share, kept > 0.0 ? 4.0 * kept : 0.0);
+    }
+    return std::max(share, 1.0 - options_.momentum);
   }
 
   /// out = F_m(z) over a batch drawn with replacement, or over everything.

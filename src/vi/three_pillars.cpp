@@ -56,7 +56,8 @@ class ThreePillars final : public Base {
         similarity_(estimate_similarity(f_, z_)),
         resolvent_(f_, similarity_.surrogate) {
     require_unbiased(f_, "three-pillars", options.compression);
-    if (p_ == 0.0) p_ = usual_snapshot_probability(f_);
+    measures_ = p_ == 0.0;
+    if (measures_) p_ = usual_snapshot_probability(f_);
     const double step = first_step();
     move_snapshot(z_);
     guard_.tolerated = 5.0;  // the residual at snapshots of this method is far from monotone
@@ -70,7 +71,9 @@ class ThreePillars final : public Base {
     differences(u_, rows_);
     const std::size_t n = rows_.size();
     for (std::size_t i = 0; i < n; ++i) rows_[i] -= rows_at_w_[i];
+    if (iteration_ == 0) begin_measuring();
     f_.compressed(iteration_, rows_, x_);
+    if (iteration_ == 0 && measures_) (void)measure_compression(p_);
     linalg::add_scaled(u_, -guard_.step, x_, z_);
     f_.prox(0.0, z_);
     const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);
@@ -88,6 +91,7 @@ class ThreePillars final : public Base {
   void fields(state::FieldVisitor& visit) override {
     base_fields(visit);
     guard_.fields(visit);
+    visit.scalar("p", p_);
     f_.visit(visit, "z", z_);
     f_.visit(visit, "w", w_);
     f_.visit(visit, "operator_at_w", at_w_);
@@ -150,6 +154,7 @@ class ThreePillars final : public Base {
     move_snapshot(best_);
   }
 
+  bool measures_ = false;
   StepRule rule_;
   double p_;
   double inner_tolerance_;

@@ -29,6 +29,8 @@ const std::vector<Choice> choices = {
     {"masha1", {"method.codec=natural", "method.participants=2"}},
     {"diana-sgda", {"method.codec=randk:4", "method.check_every=7"}},
     {"proxskip", {"method.p=1", "method.local=forward"}},
+    {"sgda", {"method.check_every=10", "method.codec=topk:5", "method.momentum=0.5"}},
+    {"sgda", {"method.check_every=10", "method.participants=3", "method.step=1e-3"}},
     {"q-genx", {"method.update_every=9", "method.check_every=11"}},
     {"q-genx", {"method.variant=optimistic", "method.levels=20"}},
 };
@@ -306,6 +308,25 @@ TEST(Methods, AcceleratedGradientSolvesTheObstacleProblem) {
   EXPECT_LT(error, 0.5 * problem.width() * problem.width());
   EXPECT_GT(error, 1e-4 * problem.width() * problem.width());
   world.close();
+}
+
+/// An operator that vanishes at the start up to rounding: there is nothing to be relative to.
+struct Solved {
+  [[nodiscard]] static std::int64_t dimension() { return 2; }
+  [[nodiscard]] static std::int64_t agents() { return 3; }
+  static void apply(std::int64_t, std::span<const double> z, std::span<double> out) {
+    out[0] = z[0] + z[1] + 1e-17;
+    out[1] = z[1] - z[0];
+  }
+};
+
+TEST(Methods, AStartThatSolvesTheProblemIsConverged) {
+  const Solved problem;
+  for (const char* name : {"auto", "extragradient", "masha1"}) {
+    auto config = config_of({});
+    const auto method = make_method(name, setting_of(Comm()), ProblemView(problem), config);
+    EXPECT_LE(method->report().residual, 1e-16) << name;
+  }
 }
 
 TEST(Methods, OnlyWhatFitsIsAccepted) {

@@ -135,6 +135,43 @@ TEST(Similarity, SafeguardHalvesFromTheBestAndGrowsAfterTenFalls) {
   EXPECT_DOUBLE_EQ(guard.step, 0.3);
 }
 
+TEST(Similarity, SafeguardRestartsWhereTheResidualStalls) {
+  Safeguard guard;
+  guard.begin(1.0, 1.0);
+  for (int k = 0; k < 200; ++k) EXPECT_EQ(guard.judge(1.5), Safeguard::Verdict::keep) << k;
+  EXPECT_EQ(guard.judge(1.5), Safeguard::Verdict::back);
+  EXPECT_EQ(guard.step, 0.5);
+  for (int k = 0; k < 400; ++k) EXPECT_EQ(guard.judge(1.5), Safeguard::Verdict::keep) << k;
+  EXPECT_EQ(guard.judge(1.5), Safeguard::Verdict::back);
+  EXPECT_EQ(guard.judge(0.5), Safeguard::Verdict::best);
+}
+
+// A codec whose messages have no fixed length: the share of snapshots is what they really took.
+TEST(Similarity, SnapshotProbabilityIsMeasured) {
+  for_sizes([](const Comm& comm) {
+    const auto problem = game(comm, 1.0, 100, 4);
+    const auto method =
+        make(setting(comm), problem, "masha2", {"method.codec=threshold:1e-9", "method.step=1e-4"});
+    state::FieldMap before;
+    method->fields(before);
+    EXPECT_DOUBLE_EQ(before.number("p"), 0.01);  // 1/d: nothing is known
+    const std::int64_t sent = method->traffic().uplink_per_agent;
+    method->step();
+    // Everything is above the threshold, so a message is at least as long as a full vector.
+    const std::int64_t message = comm.max(method->traffic().uplink_per_agent - sent);
+    EXPECT_GE(message, 800);
+    state::FieldMap after;
+    method->fields(after);
+    EXPECT_EQ(after.number("p"), 1.0);
+    const auto fixed = make(setting(comm), problem, "masha1", {"method.codec=natural"});
+    state::FieldMap one, two;
+    fixed->fields(one);
+    fixed->step();
+    fixed->fields(two);
+    EXPECT_NEAR(one.number("p"), two.number("p"), 0.02);
+  });
+}
+
 /// Agents that are all alike: F_m(z) = A z + c with a rotation, and its surrogate.
 struct Alike {
   [[nodiscard]] static std::int64_t dimension() { return 2; }
