@@ -7,6 +7,7 @@
 #include <equipoise/problems/pareto/external.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
 #include <equipoise/problems/pareto/nonsmooth.hpp>
+#include <equipoise/problems/pareto/pde_instance.hpp>
 #include <equipoise/problems/pareto/re.hpp>
 #include <equipoise/problems/pareto/smooth.hpp>
 #include <equipoise/problems/pareto/uf.hpp>
@@ -203,11 +204,12 @@ std::vector<solve::ProblemEntry> pareto_problems() {
           entry<FonsecaOptions>("fonseca", "Fonseca-Fleming: a concave front"),
           entry<PairOptions>("nonsmooth_pair", "two non-smooth convex functions of two variables"),
           entry<ExternalOptions>("external",
-                                 "objectives computed by a program of yours, through files")};
+                                 "objectives computed by a program of yours, through files"),
+          pde_front_entry()};
 }
 
 std::vector<solve::MethodEntry> pareto_methods() {
-  return {
+  std::vector<solve::MethodEntry> methods{
       population_method("hypervolume",
                         "islands: selection by hypervolume contribution, adaptive variation"),
       population_method("nsga2", "islands: NSGA-II, crowding distance"),
@@ -218,6 +220,8 @@ std::vector<solve::MethodEntry> pareto_methods() {
       descent_method("mgda", "steepest common descent from many starts"),
       descent_method("newton", "Newton steps on all objectives from many starts"),
       descent_method("gebken_peitz", "common descent for non-smooth objectives from many starts")};
+  for (auto& method : pde_front_methods()) methods.push_back(std::move(method));
+  return methods;
 }
 
 }  // namespace equipoise::problems
