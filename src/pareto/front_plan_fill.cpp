@@ -5,9 +5,16 @@
 #include <cmath>
 
 namespace equipoise::pareto {
+namespace {
+
+/// How far below the front a reference point lies, in scaled objectives: more than a predicted
+/// place can be wrong, and little beside the front's radius of curvature.
+constexpr double depth = 0.2;
+
+}  // namespace
 
 Scalarisation FrontPlan::aim(std::span<const double> at, std::span<const double> normal,
-                             double depth) const {
+                             bool near) const {
   std::array<double, 2> width{};
   for (std::size_t j = 0; j < 2; ++j)
     width[j] = std::max(range_.nadir[j] - range_.ideal[j], 1e-300);
@@ -25,8 +32,9 @@ Scalarisation FrontPlan::aim(std::span<const double> at, std::span<const double>
   if (options_.scalarisation == "nbi") return pascoletti_serafini(point, {width[0], width[1]});
   if (options_.scalarisation == "nnc") return normal_constraint(1, point, width);
   const std::vector<double> along{normal[0] * width[0], normal[1] * width[1]};
-  if (options_.scalarisation == "pascoletti_serafini") return pascoletti_serafini(point, along);
-  // Below the point, square to the front.
+  // A reference point must lie below the front, whose place a chord alone does not tell.
+  if (options_.scalarisation == "pascoletti_serafini" || !near)
+    return pascoletti_serafini(point, along);
   return euclidean_reference({point[0] - depth * along[0], point[1] - depth * along[1]},
                              {width[0], width[1]});
 }
@@ -90,12 +98,13 @@ void FrontPlan::fill(std::size_t gap, std::vector<FrontTask>& tasks) const {
     bow.a[j] = left.f[j] / width[j];
     bow.b[j] = right.f[j] / width[j];
   }
-  const auto push = [&](const Pair& at, Pair normal, double depth, std::int64_t parent) {
-    for (double& n : normal) n = std::max(n, 0.02);
-    const double length = std::hypot(normal[0], normal[1]);
+  const auto push = [&](const Pair& at, Pair normal, bool near, std::int64_t parent) {
+    double length = std::hypot(normal[0], normal[1]);
+    for (double& n : normal) n = std::max(n / length, 0.02);
+    length = std::hypot(normal[0], normal[1]);
     const Pair unit{normal[0] / length, normal[1] / length};
     const Pair point{at[0] * width[0], at[1] * width[1]};
-    tasks.push_back({aim(point, unit, depth), parent, static_cast<std::int64_t>(gap)});
+    tasks.push_back({aim(point, unit, near), parent, static_cast<std::int64_t>(gap)});
   };
   const Pair middle{0.5 * (bow.a[0] + bow.b[0]), 0.5 * (bow.a[1] + bow.b[1])};
   const Pair normal{(bow.a[1] - bow.b[1]) / chord, (bow.b[0] - bow.a[0]) / chord};
@@ -120,11 +129,10 @@ void FrontPlan::fill(std::size_t gap, std::vector<FrontTask>& tasks) const {
     // Three points on a curve that is this long would not be close to it.
     bent = bent && length[pieces] <= 1.2 * chord;
   }
-  const auto parts =
-      bent ? static_cast<std::size_t>(std::ceil(1.02 * length[pieces] / options_.spacing)) : 2;
-  if (!bent || parts <= 2) {
-    // A convex front lies below its chord, by less than the chord's length.
-    push(middle, normal, 0.2 + chord, order_[gap]);
+  const auto parts = std::max<std::size_t>(
+      2, static_cast<std::size_t>(std::ceil(1.02 * length[pieces] / options_.spacing)));
+  if (!bent) {
+    push(middle, normal, false, order_[gap]);
     return;
   }
   std::size_t i = 1;
@@ -135,7 +143,7 @@ void FrontPlan::fill(std::size_t gap, std::vector<FrontTask>& tasks) const {
     const double s = (static_cast<double>(i - 1) + share) / pieces;
     const Pair p = bow.at(std::max(s - 1e-3, 0.0));
     const Pair q = bow.at(std::min(s + 1e-3, 1.0));
-    push(bow.at(s), {p[1] - q[1], q[0] - p[0]}, 0.2,
+    push(bow.at(s), {p[1] - q[1], q[0] - p[0]}, true,
          2 * part <= parts ? order_[gap] : order_[gap + 1]);
   }
 }

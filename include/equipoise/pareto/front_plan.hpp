@@ -88,10 +88,10 @@ class FrontPlan {
   [[nodiscard]] std::vector<FrontTask> fills() const;
   void fill(std::size_t gap, std::vector<FrontTask>& tasks) const;
   [[nodiscard]] std::vector<FrontTask> lines() const;
-  /// The scalarisation that looks for the front at a point near it, along a normal of length 1 in
-  /// scaled objectives; a reference point lies deeper by `depth`.
+  /// The scalarisation that looks for the front at a point, along a normal of length 1 in scaled
+  /// objectives; `near` where the point is a good guess of one on the front.
   [[nodiscard]] Scalarisation aim(std::span<const double> at, std::span<const double> normal,
-                                  double depth) const;
+                                  bool near) const;
   void set_range();
   void absorb_anchors();
   void absorb_fills();

@@ -26,12 +26,13 @@ using SolveScalar = std::function<ScalarAnswer(const Scalarisation&, const WarmP
 /// the fixed normal of the chord of the ends (Das and Dennis 1998), nnc by a normal constraint,
 /// weighted_sum with the normal of the gap as weights (Aneja and Nair 1979; convex parts only),
 /// epsilon_constraint at a value of f_2, chebyshev from the ideal point, reference_point from a
-/// point below. Wide gaps are halved; one of up to six spacings is filled at once, at equal
-/// distances along the curve that the weights at its ends predict, so that neighbours end up evenly
-/// spaced. A gap that yields no new point is a hole of the front, and is counted. More objectives:
-/// Pascoletti-Serafini along (1, ..., 1) from grids on the coordinate planes through the ideal
-/// point (specs: the hierarchical algorithm); where multipliers vanish the point belongs to a
-/// sub-front and the line ends.
+/// point below (once gaps are narrow enough to know where below is; wide ones are halved by
+/// pascoletti_serafini). Wide gaps are halved; one of up to six spacings is filled at once, at
+/// equal distances along the curve that the weights at its ends predict, so that neighbours end up
+/// evenly spaced. A gap that yields no new point is a hole of the front, and is counted. More
+/// objectives: Pascoletti-Serafini along (1, ..., 1) from grids on the coordinate planes through
+/// the ideal point (specs: the hierarchical algorithm); where multipliers vanish the point belongs
+/// to a sub-front and the line ends.
 ///
 /// Points are computed by groups of ranks, as they become free (`Groups`); afterwards every group
 /// holds every packet. With one rank per group and a solver that is deterministic: the same bits on

@@ -4,6 +4,7 @@
 #include <equipoise/pareto/front_search.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
 #include <equipoise/problems/pareto/pde_instance.hpp>
+#include <equipoise/problems/pareto/rom_solver.hpp>
 #include <equipoise/state/field_map.hpp>
 
 #include <fmt/format.h>
@@ -33,6 +34,18 @@ struct PdeMethodOptions : pareto::FrontOptions {
   }
 };
 
+struct ReducedOptions : PdeMethodOptions {
+  double accuracy = RomOptions{}.accuracy;
+  std::int64_t max_basis = RomOptions{}.max_basis;
+  void describe(state::OptionVisitor& visit) {
+    PdeMethodOptions::describe(visit);
+    visit.option("accuracy", accuracy,
+                 "share of its value by which a weighted sum may exceed the least one",
+                 {0.0, 1.0, true});
+    visit.option("max_basis", max_basis, "functions of the reduced basis", state::at_least_one);
+  }
+};
+
 class PdeFrontInstance final : public solve::Instance {
  public:
   PdeFrontInstance(const parallel::Comm& comm, state::Config& config) : comm_(comm) {
@@ -55,19 +68,30 @@ class PdeFrontInstance final : public solve::Instance {
 
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override {
-    if (name != "pde_front")
-      throw ConfigurationError("pde_front is solved by pde_front, not by `{}`", name);
-    PdeMethodOptions options;
+    const bool reduced = name == "reduced_front";
+    if (name != "pde_front" && !reduced) {
+      throw ConfigurationError("pde_front is solved by pde_front or reduced_front, not by `{}`",
+                               name);
+    }
+    ReducedOptions options;
     config.read("stop", [&](state::OptionVisitor& visit) {
       std::string measure = "open_gap";
       visit.choice("measure", measure, {"open_gap"},
                    "largest gap of the front that is still to be filled, objectives scaled");
     });
-    config.read("method", options);
-    auto solver = std::make_unique<pareto::DualSolver>(
-        make_pde_solver(problem_, options.solver.tolerance, options.solver.max_iterations));
-    auto method = std::make_unique<pareto::FrontSearch>(groups_, std::move(solver), options);
-    return method;
+    config.read("method", [&](state::OptionVisitor& visit) {
+      reduced ? options.describe(visit) : options.PdeMethodOptions::describe(visit);
+    });
+    auto weighted =
+        make_pde_solver(problem_, options.solver.tolerance, options.solver.max_iterations);
+    // The space changes from point to point: conditions tighter than its error have no meaning.
+    pareto::DualSolverOptions dual;
+    if (reduced) {
+      weighted = rom_solver(problem_, std::move(weighted), {options.accuracy, options.max_basis});
+      dual.tolerance = std::min(1e-4, 0.01 * options.accuracy);
+    }
+    return std::make_unique<pareto::FrontSearch>(
+        groups_, std::make_unique<pareto::DualSolver>(std::move(weighted), dual), options);
   }
 
   std::unique_ptr<state::Stateful> solution_storage() override {
@@ -298,7 +322,10 @@ solve::ProblemEntry pde_front_entry() {
 std::vector<solve::MethodEntry> pde_front_methods() {
   return {{"pareto", "pde_front",
            "fronts of PDE problems: every scalarisation through weighted sums, groups of ranks",
-           [](state::OptionVisitor& visit) { PdeMethodOptions{}.describe(visit); }}};
+           [](state::OptionVisitor& visit) { PdeMethodOptions{}.describe(visit); }},
+          {"pareto", "reduced_front",
+           "the same in a reduced space that grows where a certified bound asks for it",
+           [](state::OptionVisitor& visit) { ReducedOptions{}.describe(visit); }}};
 }
 
 }  // namespace equipoise::problems
