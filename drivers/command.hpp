@@ -86,5 +86,6 @@ int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& wor
 int bench_control(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_bilevel_trials(const parallel::Comm& comm, const std::vector<std::string>& words);
+int bench_pareto_pde(const parallel::Comm& comm, const std::vector<std::string>& words);
 
 }  // namespace equipoise::drivers

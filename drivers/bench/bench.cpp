@@ -11,7 +11,8 @@ int bench_command(const parallel::Comm& comm, const std::string& name,
   if (name == "control") return bench_control(comm, words);
   if (name == "memory") return bench_memory(comm, words);
   if (name == "bilevel-trials") return bench_bilevel_trials(comm, words);
-  throw ConfigurationError("bench {}: there are mean, codecs, control, memory and bilevel-trials",
+  if (name == "pareto_pde") return bench_pareto_pde(comm, words);
+  throw ConfigurationError("bench {}: there are mean, codecs, control, memory and pareto_pde",
                            name);
 }
 

@@ -1,3 +1,6 @@
+#include "combined.hpp"
+#include "multipliers.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/scalarisation.hpp>
 
@@ -12,10 +15,10 @@
 namespace equipoise::pareto {
 
 Scalarisation weighted_sum(std::vector<double> weights) {
-  return {Scalarisation::Kind::weighted_sum, std::move(weights), {}, {}};
+  return {Scalarisation::Kind::weighted_sum, std::move(weights), {}, {}, {}};
 }
 Scalarisation pascoletti_serafini(std::vector<double> reference, std::vector<double> direction) {
-  return {Scalarisation::Kind::bounded_level, {}, std::move(reference), std::move(direction)};
+  return {Scalarisation::Kind::bounded_level, {}, std::move(reference), std::move(direction), {}};
 }
 Scalarisation chebyshev(std::vector<double> ideal, std::span<const double> weights) {
   std::vector<double> direction;
@@ -28,8 +31,20 @@ Scalarisation epsilon_constraint(std::size_t l, std::vector<double> bounds) {
   bounds[l] = 0.0;
   return pascoletti_serafini(std::move(bounds), std::move(direction));
 }
-Scalarisation euclidean_reference(std::vector<double> reference) {
-  return {Scalarisation::Kind::euclidean_reference, {}, std::move(reference), {}};
+Scalarisation euclidean_reference(std::vector<double> reference, std::vector<double> scale) {
+  return {Scalarisation::Kind::euclidean_reference, {}, std::move(reference), std::move(scale), {}};
+}
+Scalarisation normal_constraint(std::size_t l, const std::vector<double>& point,
+                                std::span<const double> width) {
+  const std::size_t k = point.size();
+  Scalarisation s{Scalarisation::Kind::bounded_level, {}, {}, {}, std::vector<double>(k * k, 0.0)};
+  for (std::size_t i = 0; i < k; ++i) {
+    s.combinations[i * k + l] = i == l ? 1.0 : -1.0 / width[l];
+    if (i != l) s.combinations[i * k + i] = 1.0 / width[i];
+    s.reference.push_back(i == l ? 0.0 : point[i] / width[i] - point[l] / width[l]);
+    s.direction.push_back(i == l ? 1.0 : 0.0);
+  }
+  return s;
 }
 
 namespace {
@@ -101,6 +116,10 @@ class Run {
       a[static_cast<std::size_t>(i)] = 0.0;
     }
     hessian_ = mass_;
+    scale_ = Vector::Ones(k_);
+    if (scalarisation.kind == Scalarisation::Kind::euclidean_reference &&
+        !scalarisation.direction.empty())
+      scale_ = Eigen::Map<const Vector>(scalarisation.direction.data(), k_);
   }
 
   ScalarAnswer operator()(const WarmPacket* warm);
@@ -124,6 +143,7 @@ class Run {
   Matrix mass_;     ///< inner product
   Matrix hessian_;  ///< positive definite model of the Lagrangian, in plain coordinates
   Vector x_, f_, step_, lambda_, last_x_;
+  Vector scale_;  ///< of the distances to a Euclidean reference
   Matrix riesz_;  ///< gradients by column, Riesz representatives
   Matrix plain_;  ///< mass * riesz: derivatives by coordinate
   Matrix last_plain_;
@@ -149,7 +169,7 @@ double Run::merit(const Vector& f) const {
   }
   const Vector gap = f - Eigen::Map<const Vector>(scalarisation_.reference.data(), k_);
   if (scalarisation_.kind == Scalarisation::Kind::euclidean_reference)
-    return 0.5 * gap.squaredNorm();
+    return 0.5 * gap.cwiseMax(0.0).cwiseQuotient(scale_).squaredNorm();
   double level = -std::numeric_limits<double>::infinity();
   double excess = 0.0;
   for (Index i = 0; i < k_; ++i) {
@@ -201,7 +221,8 @@ bool Run::set_multipliers(const Eigen::LLT<Matrix>& factor, const Matrix& gradie
       lambda_ = Eigen::Map<const Vector>(scalarisation_.weights.data(), k_);
       return true;
     case Scalarisation::Kind::euclidean_reference:
-      lambda_ = level_gaps();
+      // What is below the reference already does not count: on the way there values may fall short.
+      lambda_ = level_gaps().cwiseMax(0.0).cwiseQuotient(scale_.cwiseAbs2());
       return true;
     default:
       break;
@@ -219,7 +240,7 @@ bool Run::direction() {
     Matrix b = hessian_;
     Matrix g = plain_;
     if (scalarisation_.kind == Scalarisation::Kind::euclidean_reference)
-      b += plain_ * plain_.transpose();
+      b += plain_ * scale_.cwiseAbs2().cwiseInverse().asDiagonal() * plain_.transpose();
     for (Index j = 0; j < n_; ++j) {
       if (!held_[static_cast<std::size_t>(j)]) continue;
       b.row(j).setZero();
@@ -343,32 +364,56 @@ ScalarAnswer Run::operator()(const WarmPacket* warm) {
   return answer;
 }
 
-void check(const Scalarisation& s, std::size_t k) {
-  const auto sized = [&](const std::vector<double>& v, const char* what) {
-    if (v.size() != k)
+}  // namespace
+
+void require_fit(const Scalarisation& s, std::size_t k) {
+  const auto sized = [&](const std::vector<double>& v, const char* what, std::size_t size) {
+    if (v.size() != size)
       throw ConfigurationError("scalarisation: {} has {} entries for {} objectives", what, v.size(),
                                k);
   };
   if (s.kind == Scalarisation::Kind::weighted_sum) {
-    sized(s.weights, "weights");
+    sized(s.weights, "weights", k);
+    double sum = 0.0;
     for (const double w : s.weights) {
       if (!(w >= 0.0)) throw ConfigurationError("scalarisation: weight {} is negative", w);
+      sum += w;
     }
+    if (!(sum > 0.0 && std::isfinite(sum)))
+      throw ConfigurationError("scalarisation: the weights sum to {}, not to a positive number",
+                               sum);
     return;
   }
-  sized(s.reference, "the reference point");
-  if (s.kind == Scalarisation::Kind::euclidean_reference) return;
-  sized(s.direction, "the direction");
+  const bool euclidean = s.kind == Scalarisation::Kind::euclidean_reference;
+  const std::size_t m = s.combinations.empty() ? k : s.reference.size();
+  sized(s.combinations, "the combinations", s.combinations.empty() || euclidean ? 0 : m * k);
+  sized(s.reference, "the reference point", m);
+  for (const double z : s.reference) {
+    if (!std::isfinite(z))
+      throw ConfigurationError("scalarisation: entry {} of the reference point is not finite", z);
+  }
+  if (euclidean && s.direction.empty()) return;
+  sized(s.direction, "the direction", m);
   double largest = 0.0;
   for (const double r : s.direction) {
     if (!(r >= 0.0)) throw ConfigurationError("scalarisation: direction entry {} is negative", r);
+    if (euclidean && r == 0.0) throw ConfigurationError("scalarisation: a scale is zero");
     largest = std::max(largest, r);
   }
   if (largest == 0.0)
     throw ConfigurationError("scalarisation: the direction is zero, so no level falls");
 }
 
-}  // namespace
+std::optional<std::vector<double>> bounded_multipliers(std::span<const double> a,
+                                                       std::span<const double> c,
+                                                       std::span<const double> r) {
+  const auto k = static_cast<Index>(c.size());
+  const auto found =
+      multipliers(Eigen::Map<const Matrix>(a.data(), k, k), Eigen::Map<const Vector>(c.data(), k),
+                  Eigen::Map<const Vector>(r.data(), k));
+  if (!found) return std::nullopt;
+  return std::vector<double>(found->data(), found->data() + k);
+}
 
 SmoothSolver::SmoothSolver(ProblemView problem, SmoothSolverOptions options)
     : problem_(problem), options_(options) {
@@ -385,8 +430,21 @@ SmoothSolver::SmoothSolver(ProblemView problem, SmoothSolverOptions options)
 }
 
 ScalarAnswer SmoothSolver::solve(const Scalarisation& scalarisation, const WarmPacket* warm) {
-  check(scalarisation, problem_.objectives());
-  return Run(problem_, scalarisation, options_)(warm);
+  require_fit(scalarisation, problem_.objectives());
+  if (scalarisation.combinations.empty()) return Run(problem_, scalarisation, options_)(warm);
+  Scalarisation plain = scalarisation;
+  plain.combinations.clear();
+  const CombinedTwice combined{{problem_, scalarisation.combinations}};
+  ScalarAnswer answer = problem_.has_hessian()
+                            ? Run(combined, plain, options_)(warm)
+                            : Run(static_cast<const Combined&>(combined), plain, options_)(warm);
+  answer.weights = combined.weights(answer.weights);
+  double sum = 0.0;
+  for (const double w : answer.weights) sum += w;
+  for (double& w : answer.weights) w = sum > 0.0 ? w / sum : 0.0;
+  answer.f.assign(problem_.objectives(), 0.0);
+  problem_.evaluate(answer.packet.x, answer.f, {});
+  return answer;
 }
 
 }  // namespace equipoise::pareto

@@ -1,48 +1,42 @@
 #pragma once
 
 #include <equipoise/parallel/comm.hpp>
+#include <equipoise/pareto/field_solver.hpp>
+#include <equipoise/pareto/front_plan.hpp>
+#include <equipoise/pareto/groups.hpp>
 #include <equipoise/pareto/islands.hpp>
-#include <equipoise/pareto/scalarisation.hpp>
 #include <equipoise/solve/method.hpp>
-#include <equipoise/state/options.hpp>
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace equipoise::pareto {
 
-struct FrontOptions {
-  std::string scalarisation = "pascoletti_serafini";
-  double spacing = 0.05;  ///< wanted distance of neighbours, objectives scaled by ideal and nadir
-  double anchor_weight = 1e-4;  ///< weight of the other objectives at the ends of the front
-  std::int64_t max_points = 10000;
-  SmoothSolverOptions solver;
-  void describe(state::OptionVisitor& visit);
-};
-
-/// A point of a front with what is known about it.
-struct FrontMember {
-  ScalarAnswer answer;
-  std::int64_t parent = -1;  ///< the member that warmed it
-};
-
 /// How a scalarised problem is solved: rank-local, deterministic, the same on every rank.
 using SolveScalar = std::function<ScalarAnswer(const Scalarisation&, const WarmPacket*)>;
 
-/// Fronts by scalarisation, filled from coarse to fine; one generation of solves a step, shared out
-/// over the ranks, each warm-started from a parent that is fixed in advance: the same bits on any
-/// number of ranks.
+/// Fronts by scalarisation, filled from coarse to fine, each point warm-started from a parent that
+/// is fixed in advance, so that a result depends on its parent and not on timing.
 ///
-/// Two objectives: from the two ends, every gap wider than `spacing` is halved. The scalarisation
-/// aims at the middle of the gap: pascoletti_serafini along the normal of the chord (finds concave
-/// parts), weighted_sum with the normal as weights (Aneja and Nair 1979; convex parts only),
-/// epsilon_constraint at the mean of f_2, chebyshev from the ideal point through the middle,
-/// reference_point from a point below the middle. A gap that yields no new point is a hole of the
-/// front, and is counted. More objectives: Pascoletti-Serafini along (1, ..., 1) from grids on the
-/// coordinate planes through the ideal point (specs: the hierarchical algorithm); where multipliers
-/// vanish the point belongs to a sub-front and the line ends.
+/// Two objectives: from the two ends, every gap wider than `spacing` is filled. The scalarisation
+/// aims at points of the gap: pascoletti_serafini along the normal (finds concave parts), nbi along
+/// the fixed normal of the chord of the ends (Das and Dennis 1998), nnc by a normal constraint,
+/// weighted_sum with the normal of the gap as weights (Aneja and Nair 1979; convex parts only),
+/// epsilon_constraint at a value of f_2, chebyshev from the ideal point, reference_point from a
+/// point below (once gaps are narrow enough to know where below is; wide ones are halved by
+/// pascoletti_serafini). Wide gaps are halved; one of up to six spacings is filled at once, at
+/// equal distances along the curve that the weights at its ends predict, so that neighbours end up
+/// evenly spaced. A gap that yields no new point is a hole of the front, and is counted. More
+/// objectives: Pascoletti-Serafini along (1, ..., 1) from grids on the coordinate planes through
+/// the ideal point (specs: the hierarchical algorithm); where multipliers vanish the point belongs
+/// to a sub-front and the line ends.
+///
+/// Points are computed by groups of ranks, as they become free (`Groups`); afterwards every group
+/// holds every packet. With one rank per group and a solver that is deterministic: the same bits on
+/// any number of ranks. Memory: fields of all points, shared out over the ranks of a group.
 ///
 /// The residual is the largest open gap, scaled, once the ends are known (with three objectives:
 /// the share of lines not yet solved); the method is finished when nothing is open.
@@ -52,56 +46,59 @@ class FrontSearch final : public solve::Method {
   /// The same for another solver of scalarisations (a PDE solver on this rank).
   FrontSearch(parallel::Comm comm, ProblemView problem, const FrontOptions& options,
               SolveScalar solve);
+  /// For points that are fields over a group of ranks; `solver` lives on this rank's group.
+  FrontSearch(Groups groups, std::unique_ptr<FieldSolver> solver, const FrontOptions& options);
 
-  /// **Collective**, one allgatherv of a few numbers and n per new point.
+  /// Points as groups become free, about two per group (one point where there is one group), so
+  /// that a checkpoint can follow soon. **Collective**: an allreduce of a few numbers per point,
+  /// and a broadcast of its packet to the other groups.
   void step() override;
   [[nodiscard]] solve::Report report() const override { return report_; }
   [[nodiscard]] solve::Counters counters() const override;
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override;
   void fields(state::FieldVisitor& visit) override;
+  /// Plain vectors: a `Front`. Fields: a `FieldFront`.
   void solution(state::FieldVisitor& visit) override;
 
-  /// Converged points, equal on every rank; two objectives: by ascending f_1.
+  /// Converged points, equal on every rank; two objectives: by ascending f_1. `x` holds this rank's
+  /// part of the packets.
   [[nodiscard]] Population front() const;
-  [[nodiscard]] const std::vector<FrontMember>& members() const { return members_; }
-  /// Gaps that no solution halves.
-  [[nodiscard]] std::int64_t holes() const { return holes_; }
+  [[nodiscard]] const std::vector<FrontMember>& members() const { return plan_.members(); }
+  /// Gaps that no solution fills.
+  [[nodiscard]] std::int64_t holes() const { return plan_.holes(); }
   /// Distances of neighbours in scaled objectives (two objectives).
-  [[nodiscard]] std::vector<double> gaps() const;
+  [[nodiscard]] std::vector<double> gaps() const { return plan_.gaps(); }
+  [[nodiscard]] FieldSolver& solver() { return *solver_; }
 
  private:
-  struct Task {
-    Scalarisation scalarisation;
-    std::int64_t parent = -1;
-    std::int64_t place = -1;  ///< gap or line
-  };
-  [[nodiscard]] std::vector<Task> anchors() const;
-  [[nodiscard]] std::vector<Task> halvings() const;
-  [[nodiscard]] std::vector<Task> lines() const;
-  [[nodiscard]] std::vector<ScalarAnswer> solve_all(const std::vector<Task>& tasks);
-  [[nodiscard]] Scalarisation aim(const FrontMember& left, const FrontMember& right) const;
-  void set_range();
-  void absorb_anchors(const std::vector<Task>& tasks, std::vector<ScalarAnswer> answers);
-  void absorb_halvings(const std::vector<Task>& tasks, std::vector<ScalarAnswer> answers);
-  void absorb_lines(const std::vector<Task>& tasks, std::vector<ScalarAnswer> answers);
-  [[nodiscard]] double distance(std::span<const double> a, std::span<const double> b) const;
-  [[nodiscard]] std::int64_t line_count() const;
-  [[nodiscard]] std::int64_t side() const;
+  [[nodiscard]] std::vector<double> solve(const FrontTask& task, std::string& message,
+                                          std::vector<double>& x);
+  [[nodiscard]] std::string trouble() const;
+  [[nodiscard]] std::size_t local_size() const;
+  [[nodiscard]] partition::Partition storage() const;
 
-  parallel::Comm comm_;
-  ProblemView problem_;
+  Groups groups_;
+  std::unique_ptr<FieldSolver> solver_;
   FrontOptions options_;
-  SolveScalar solve_;
-  std::int64_t generation_ = 0;
-  std::vector<FrontMember> members_;
-  std::vector<std::int64_t> order_;   ///< two objectives: members by ascending f_1
-  std::vector<std::int64_t> closed_;  ///< two objectives: 1 where the gap after order_[i] is a hole
-  Range range_;
-  std::int64_t solves_ = 0, failures_ = 0, holes_ = 0;
-  std::vector<std::int64_t> totals_;  ///< values, gradients, Hessian products
-  std::string trouble_;
+  FrontPlan plan_;
+  std::vector<std::int64_t> totals_;  ///< of the solver's counters
   solve::Report report_;
   Front front_;
+};
+
+/// A front whose points are fields, as a run file stores it.
+struct FieldFront : state::Stateful {
+  partition::Partition rows;  ///< over all ranks
+  int part = 0;
+  std::vector<std::string> names;
+  std::int64_t points = 0, objectives = 0;
+  std::vector<double> f, weights;             ///< [m k]
+  std::vector<double> residuals;              ///< [m] criticality
+  std::vector<std::int64_t> grades, parents;  ///< [m]
+  std::vector<std::vector<double>> values;    ///< by field: [owned rows, m]
+  /// Names front_objectives, front_weights, front_criticality, front_grade, front_parent and the
+  /// fields, a column a point.
+  void fields(state::FieldVisitor& visit) override;
 };
 
 }  // namespace equipoise::pareto

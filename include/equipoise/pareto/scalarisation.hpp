@@ -16,12 +16,15 @@ struct Scalarisation {
   enum class Kind {
     weighted_sum,   ///< min sum_i w_i f_i
     bounded_level,  ///< min t subject to f_i - z_i <= t r_i, r >= 0 (Pascoletti and Serafini 1984)
-    euclidean_reference  ///< min sum_i (f_i - z_i)^2 / 2, z below the front
+    euclidean_reference  ///< min sum_i ((f_i - z_i) / r_i)^2 / 2, z below the front
   };
   Kind kind = Kind::weighted_sum;
   std::vector<double> weights;    ///< [k] w
-  std::vector<double> reference;  ///< [k] z
-  std::vector<double> direction;  ///< [k] r; r_i = 0 makes f_i <= z_i a plain bound
+  std::vector<double> reference;  ///< [m] z
+  std::vector<double> direction;  ///< [m] r; in a bounded level r_i = 0 makes f_i <= z_i a plain
+                                  ///< bound; empty in a Euclidean reference: ones
+  /// [m k] by rows: a bounded level of the combinations A f instead of f itself; empty: f itself.
+  std::vector<double> combinations;
 };
 [[nodiscard]] Scalarisation weighted_sum(std::vector<double> weights);
 [[nodiscard]] Scalarisation pascoletti_serafini(std::vector<double> reference,
@@ -31,7 +34,15 @@ struct Scalarisation {
 /// min f_l subject to f_i <= bounds_i for i != l: the bounded level with r = e_l (bounds_l is the
 /// zero of t).
 [[nodiscard]] Scalarisation epsilon_constraint(std::size_t l, std::vector<double> bounds);
-[[nodiscard]] Scalarisation euclidean_reference(std::vector<double> reference);
+/// `scale` divides the distances; empty: ones.
+[[nodiscard]] Scalarisation euclidean_reference(std::vector<double> reference,
+                                                std::vector<double> scale = {});
+/// Normalized normal constraint (Messac, Ismail-Yahaya and Mattson 2003): min f_l subject to
+/// (f / width - point / width)^T (e_i - e_l) <= 0 for i != l, `point` on the plane of the anchors.
+[[nodiscard]] Scalarisation normal_constraint(std::size_t l, const std::vector<double>& point,
+                                              std::span<const double> width);
+/// Throws ConfigurationError where the parts of a scalarisation do not fit k objectives.
+void require_fit(const Scalarisation& scalarisation, std::size_t k);
 
 /// What one solution hands to the next: meant for the solver that made it.
 struct WarmPacket {
@@ -53,6 +64,7 @@ struct ScalarAnswer {
   std::vector<double> weights;  ///< [k] multipliers, scaled to sum 1
   double residual =
       0.0;  ///< |sum_i w_i grad f_i| over the largest |grad f_i|, in the problem's norm
+  std::int64_t grade = 0;  ///< 0 critical (smooth), 1 C-stationary, 2 strongly stationary
   WarmPacket packet;
   solve::Counters counters;
   std::string message;  ///< why it did not converge

@@ -1,14 +1,20 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/descent.hpp>
+#include <equipoise/pareto/dual_solver.hpp>
 #include <equipoise/pareto/front_search.hpp>
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/dtlz.hpp>
 #include <equipoise/problems/pareto/entries.hpp>
 #include <equipoise/problems/pareto/external.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
+#include <equipoise/problems/pareto/multitask.hpp>
 #include <equipoise/problems/pareto/nonsmooth.hpp>
+#include <equipoise/problems/pareto/obstacle_pair.hpp>
+#include <equipoise/problems/pareto/pde_instance.hpp>
 #include <equipoise/problems/pareto/re.hpp>
+#include <equipoise/problems/pareto/regularisation.hpp>
 #include <equipoise/problems/pareto/smooth.hpp>
+#include <equipoise/problems/pareto/switching.hpp>
 #include <equipoise/problems/pareto/uf.hpp>
 #include <equipoise/problems/pareto/wfg.hpp>
 #include <equipoise/problems/pareto/zdt.hpp>
@@ -36,6 +42,37 @@ solve::ProblemEntry entry(const std::string& name, const std::string& help) {
         config.read("problem", options);
         config.read("run", run);
         return std::make_unique<FrontInstance>(comm, options.make(), run.seed);
+      }};
+}
+
+/// Problems that are read from a file by all ranks together.
+solve::ProblemEntry multitask_entry() {
+  return {
+      "pareto", "multitask", "logistic losses of two groups of the rows of a LIBSVM file",
+      [](state::OptionVisitor& visit) { MultitaskOptions{}.describe(visit); },
+      [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
+        MultitaskOptions options;
+        RunOptions run;
+        config.read("problem", options);
+        config.read("run", run);
+        return std::make_unique<FrontInstance>(comm, make_multitask(comm, options), run.seed);
+      }};
+}
+
+solve::ProblemEntry regularisation_entry() {
+  return {
+      "pareto", "regularisation_path", "least squares against |x|_1: the lasso path as a front",
+      [](state::OptionVisitor& visit) { RegularisationOptions{}.describe(visit); },
+      [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
+        RegularisationOptions options;
+        RunOptions run;
+        config.read("problem", options);
+        config.read("run", run);
+        auto problem =
+            std::make_shared<const RegularisationPath>(make_regularisation_path(comm, options));
+        return std::make_unique<FrontInstance>(comm, problem, run.seed, [problem] {
+          return std::make_unique<pareto::DualSolver>(lasso_solver(*problem));
+        });
       }};
 }
 
@@ -203,11 +240,18 @@ std::vector<solve::ProblemEntry> pareto_problems() {
           entry<FonsecaOptions>("fonseca", "Fonseca-Fleming: a concave front"),
           entry<PairOptions>("nonsmooth_pair", "two non-smooth convex functions of two variables"),
           entry<ExternalOptions>("external",
-                                 "objectives computed by a program of yours, through files")};
+                                 "objectives computed by a program of yours, through files"),
+          entry<ObstaclePairOptions>("obstacle_pair",
+                                     "control of an obstacle problem with two opposite targets"),
+          entry<SwitchingOptions>("switching",
+                                  "switching times of a double integrator: aim against effort"),
+          multitask_entry(),
+          regularisation_entry(),
+          pde_front_entry()};
 }
 
 std::vector<solve::MethodEntry> pareto_methods() {
-  return {
+  std::vector<solve::MethodEntry> methods{
       population_method("hypervolume",
                         "islands: selection by hypervolume contribution, adaptive variation"),
       population_method("nsga2", "islands: NSGA-II, crowding distance"),
@@ -218,6 +262,8 @@ std::vector<solve::MethodEntry> pareto_methods() {
       descent_method("mgda", "steepest common descent from many starts"),
       descent_method("newton", "Newton steps on all objectives from many starts"),
       descent_method("gebken_peitz", "common descent for non-smooth objectives from many starts")};
+  for (auto& method : pde_front_methods()) methods.push_back(std::move(method));
+  return methods;
 }
 
 }  // namespace equipoise::problems

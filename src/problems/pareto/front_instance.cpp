@@ -103,6 +103,7 @@ std::vector<std::string> FrontInstance::methods() const {
   }();
   if (view_.differentiable() && view_.constraints() == 0) {
     // Without bounds the gradients are one subgradient each: only the method for them is safe.
+    if (front_solver_) names = {"front"};
     if (view_.smooth()) {
       names = {"front", "mgda"};
       if (view_.has_hessian()) names.emplace_back("newton");
@@ -145,6 +146,10 @@ std::unique_ptr<solve::Method> FrontInstance::make_method(const std::string& nam
     read_measure(config, "open_gap",
                  "largest gap of the front that is still to be filled, objectives scaled");
     config.read("method", options);
+    if (front_solver_) {
+      return std::make_unique<pareto::FrontSearch>(pareto::Groups::split(comm_, 1), front_solver_(),
+                                                   options);
+    }
     return std::make_unique<pareto::FrontSearch>(comm_, view_, options);
   }
   pareto::DescentOptions options;

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <equipoise/parallel/comm.hpp>
+#include <equipoise/pareto/field_solver.hpp>
 #include <equipoise/pareto/population.hpp>
 #include <equipoise/pareto/problem.hpp>
 #include <equipoise/solve/instance.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -23,6 +25,14 @@ class FrontInstance final : public solve::Instance {
   template <pareto::MultiobjectiveProblem P>
   FrontInstance(parallel::Comm comm, std::shared_ptr<const P> problem, std::int64_t seed)
       : comm_(std::move(comm)), view_(*problem), owner_(std::move(problem)), seed_(seed) {}
+  /// With a solver of scalarisations of its own for the method `front`, made anew for each.
+  using MakeSolver = std::function<std::unique_ptr<pareto::FieldSolver>()>;
+  template <pareto::MultiobjectiveProblem P>
+  FrontInstance(parallel::Comm comm, std::shared_ptr<const P> problem, std::int64_t seed,
+                MakeSolver solver)
+      : FrontInstance(std::move(comm), std::move(problem), seed) {
+    front_solver_ = std::move(solver);
+  }
 
   [[nodiscard]] std::string fingerprint() const override { return view_.fingerprint(); }
   [[nodiscard]] solve::Facts facts() const override;
@@ -40,6 +50,7 @@ class FrontInstance final : public solve::Instance {
   parallel::Comm comm_;
   pareto::ProblemView view_;
   std::shared_ptr<const void> owner_;
+  MakeSolver front_solver_;
   std::int64_t seed_;
 };
 
