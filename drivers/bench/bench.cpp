@@ -10,7 +10,9 @@ int bench_command(const parallel::Comm& comm, const std::string& name,
   if (name == "codecs") return bench_codecs(comm, words);
   if (name == "control") return bench_control(comm, words);
   if (name == "memory") return bench_memory(comm, words);
-  throw ConfigurationError("bench {}: there are mean, codecs, control and memory", name);
+  if (name == "convergence") return bench_convergence(comm, words);
+  throw ConfigurationError("bench {}: there are mean, codecs, control, convergence and memory",
+                           name);
 }
 
 }  // namespace equipoise::drivers
