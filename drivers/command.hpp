@@ -64,12 +64,13 @@ int check_command(const parallel::Comm& comm, const std::vector<std::string>& wo
 int list_command(const parallel::Comm& comm, const std::string& topic, bool markdown);
 int inspect_command(const parallel::Comm& comm, const std::string& file);
 int verify_command(const parallel::Comm& comm, const std::string& file);
-int export_command(const parallel::Comm& comm, const std::string& file,
-                   const std::string& directory, bool overwrite);
-/// What `plot` draws of run files: histories, or fronts in the plane, in space, in parallel
-/// coordinates.
+/// Writes CSV into `csv` and XDMF into `xdmf`; at least one is a directory.
+int export_command(const parallel::Comm& comm, const std::string& file, const std::string& csv,
+                   const std::string& xdmf, bool overwrite);
+/// What `plot` draws of run files: histories, fronts in the plane, in space, in parallel
+/// coordinates, or the functions of one solution.
 struct PlotKind {
-  bool front = false, parallel = false;
+  bool front = false, parallel = false, fields = false;
 };
 int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
                  const std::string& picture, PlotKind kind);
@@ -81,11 +82,5 @@ int top_command(const parallel::Comm& comm, const std::vector<std::string>& dire
 /// `equipoise bench NAME`: arguments after the name.
 int bench_command(const parallel::Comm& comm, const std::string& name,
                   const std::vector<std::string>& words);
-int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words);
-int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words);
-int bench_control(const parallel::Comm& comm, const std::vector<std::string>& words);
-int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);
-int bench_bilevel_trials(const parallel::Comm& comm, const std::vector<std::string>& words);
-int bench_pareto_pde(const parallel::Comm& comm, const std::vector<std::string>& words);
 
 }  // namespace equipoise::drivers

@@ -91,9 +91,10 @@ int verify_command(const parallel::Comm& comm, const std::string& file) {
   return static_cast<int>(reached ? Exit::ok : Exit::limit);
 }
 
-int export_command(const parallel::Comm& comm, const std::string& file,
-                   const std::string& directory, bool overwrite) {
-  Reopened again = reopen(comm, file);
+namespace {
+
+/// Makes an output directory, or refuses one with content. **Collective.**
+void make_directory(const parallel::Comm& comm, const std::string& directory, bool overwrite) {
   parallel::agree(comm, [&] {
     if (comm.rank() != 0) return;
     std::error_code error;
@@ -105,7 +106,26 @@ int export_command(const parallel::Comm& comm, const std::string& file,
     std::filesystem::create_directories(directory, error);
     if (error) throw CheckpointError("{}: cannot be made ({})", directory, error.message());
   });
-  for (const std::string& path : again.problem.instance->export_csv(*again.solution, directory)) {
+}
+
+}  // namespace
+
+int export_command(const parallel::Comm& comm, const std::string& file, const std::string& csv,
+                   const std::string& xdmf, bool overwrite) {
+  if (csv.empty() && xdmf.empty())
+    throw ConfigurationError("export: name a directory with --csv DIR or --xdmf DIR");
+  Reopened again = reopen(comm, file);
+  std::vector<std::string> paths;
+  if (!csv.empty()) {
+    make_directory(comm, csv, overwrite);
+    paths = again.problem.instance->export_csv(*again.solution, csv);
+  }
+  if (!xdmf.empty()) {
+    make_directory(comm, xdmf, overwrite || xdmf == csv);
+    for (auto& path : again.problem.instance->export_xdmf(*again.solution, xdmf))
+      paths.push_back(std::move(path));
+  }
+  for (const std::string& path : paths) {
     if (comm.rank() == 0) fmt::print("{}\n", path);
   }
   return 0;
@@ -142,10 +162,23 @@ int run_script(const parallel::Comm& comm, const std::string& script,
 
 int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
                  const std::string& picture, PlotKind kind) {
-  std::vector<std::string> arguments = files;
-  if (kind.parallel) arguments.emplace_back("--parallel");
-  arguments.insert(arguments.end(), {"-o", picture});
-  return run_script(comm, kind.front ? "plot_front.py" : "plot.py", arguments);
+  if (!kind.fields) {
+    std::vector<std::string> arguments = files;
+    if (kind.parallel) arguments.emplace_back("--parallel");
+    arguments.insert(arguments.end(), {"-o", picture});
+    return run_script(comm, kind.front ? "plot_front.py" : "plot.py", arguments);
+  }
+  if (files.size() != 1) throw ConfigurationError("plot --fields draws one run file at a time");
+  Reopened again = reopen(comm, files[0]);
+  const std::string directory = comm.broadcast(
+      (std::filesystem::temp_directory_path() / fmt::format("equipoise-fields-{}", getpid()))
+          .string());
+  make_directory(comm, directory, true);
+  again.problem.instance->export_xdmf(*again.solution, directory);
+  const int status = run_script(comm, "plot_fields.py", {directory, "-o", picture});
+  std::error_code ignored;
+  if (comm.rank() == 0) std::filesystem::remove_all(directory, ignored);
+  return status;
 }
 
 int report_command(const parallel::Comm& comm, const std::string& file, const std::string& page,

@@ -1,3 +1,4 @@
+#include "bench/bench.hpp"
 #include "command.hpp"
 
 #include <equipoise/parallel/session.hpp>
@@ -89,12 +90,16 @@ class CommandLine {
     verify->add_option("file", file_, "run file")->required();
     verify->callback(
         [this] { todo = [this](const auto& comm) { return verify_command(comm, file_); }; });
-    auto* export_ = app_.add_subcommand("export", "write the solution of a run file as CSV");
+    auto* export_ =
+        app_.add_subcommand("export", "write the solution of a run file as CSV or XDMF");
     export_->add_option("file", file_, "run file")->required();
-    export_->add_option("--csv", directory_, "directory for the CSV files")->required();
+    export_->add_option("--csv", directory_, "directory for the CSV files");
+    export_->add_option("--xdmf", xdmf_, "directory for XDMF and HDF5, for ParaView");
     export_->add_flag("--overwrite", overwrite_, "replace existing files");
     export_->callback([this] {
-      todo = [this](const auto& c) { return export_command(c, file_, directory_, overwrite_); };
+      todo = [this](const auto& c) {
+        return export_command(c, file_, directory_, xdmf_, overwrite_);
+      };
     });
     auto* plot = app_.add_subcommand(
         "plot", "draw run files: residual against bytes, iterations and seconds");
@@ -102,9 +107,10 @@ class CommandLine {
     plot->add_option("-o,--output", picture_, "picture (.png)")->required();
     plot->add_flag("--front", front_, "draw the fronts instead: two or three objectives");
     plot->add_flag("--parallel", parallel_, "draw the fronts in parallel coordinates");
+    plot->add_flag("--fields", fields_, "draw the state and the control instead (one run file)");
     plot->callback([this] {
       todo = [this](const auto& comm) {
-        return plot_command(comm, words_, picture_, {front_ || parallel_, parallel_});
+        return plot_command(comm, words_, picture_, {front_ || parallel_, parallel_, fields_});
       };
     });
   }
@@ -137,8 +143,12 @@ class CommandLine {
     check->add_option("words", words_, "CASE.toml and key=value overrides");
     check->callback(
         [this] { todo = [this](const auto& comm) { return check_command(comm, words_); }; });
-    auto* bench = app_.add_subcommand("bench", "measure: mean, codecs, memory, bilevel-trials");
-    bench->add_option("name", topic_, "mean, codecs, memory or bilevel-trials")->required();
+    std::string benches;
+    for (const Bench& bench : drivers::benches())
+      benches += fmt::format("
+  {:<16} {}", bench.name, bench.help);
+    auto* bench = app_.add_subcommand("bench", "measure: what there is shows bench --help");
+    bench->add_option("name", topic_, "one of" + benches)->required();
     bench->add_option("words", words_, "key=value, and files where a bench reads some");
     bench->callback([this] {
       todo = [this](const auto& comm) { return bench_command(comm, topic_, words_); };
@@ -150,11 +160,12 @@ class CommandLine {
       "equipoise"};
   RunArguments run_, compare_;
   std::vector<std::string> words_;
-  std::string file_, directory_, picture_, topic_;
+  std::string file_, directory_, xdmf_, picture_, topic_;
   bool markdown_ = false;
   bool overwrite_ = false;
   bool once_ = false;
   bool front_ = false, parallel_ = false;
+  bool fields_ = false;
 };
 
 int run(const parallel::Comm& comm, int argc, char** argv) {

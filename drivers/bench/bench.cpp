@@ -1,19 +1,50 @@
+#include "bench.hpp"
+
 #include "command.hpp"
 
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/state/config.hpp>
 
 namespace equipoise::drivers {
 
-int bench_command(const parallel::Comm& comm, const std::string& name,
-                  const std::vector<std::string>& words) {
-  if (name == "mean") return bench_mean(comm, words);
-  if (name == "codecs") return bench_codecs(comm, words);
-  if (name == "control") return bench_control(comm, words);
-  if (name == "memory") return bench_memory(comm, words);
-  if (name == "bilevel-trials") return bench_bilevel_trials(comm, words);
-  if (name == "pareto_pde") return bench_pareto_pde(comm, words);
-  throw ConfigurationError("bench {}: there are mean, codecs, control, memory and pareto_pde",
-                           name);
+const std::vector<Bench>& benches() {
+  static const std::vector<Bench> all = {
+      {"mean", "the mean over agents against MPI_Allreduce, by size", bench_mean},
+      {"collectives", "every collective against MPI_Allreduce, by size and density",
+       bench_collectives},
+      {"codecs", "encoding and decoding against memcpy", bench_codecs},
+      {"memory", "memory of a method in vectors", bench_memory},
+      {"lp", "when a linear program reaches each level of accuracy",
+       [](const auto& comm, const Words& words) {
+         return bench_times(comm,
+                            {"problem.name=lp", "problem.generate=transport", "problem.rows=500",
+                             "problem.columns=500", "method.polish=off"},
+                            words);
+       }},
+      {"traffic", "when a traffic equilibrium reaches each gap",
+       [](const auto& comm, const Words& words) {
+         return bench_times(comm, {"problem.name=traffic", "bench.levels=[1e-4, 1e-8, 1e-12]"},
+                            words);
+       }},
+      {"bilevel-trials", "many bilevel runs from a list, continued where it was interrupted",
+       bench_bilevel_trials},
+      {"control", "solvers of PDE-constrained problems, in Poisson solves", bench_control},
+      {"convergence", "errors on refined meshes", bench_convergence},
+      {"pareto_pde", "fronts of PDE problems, in PDE solves a point", bench_pareto_pde},
+  };
+  return all;
+}
+
+int bench_command(const parallel::Comm& comm, const std::string& name, const Words& words) {
+  std::vector<std::string> names;
+  for (const Bench& bench : benches()) {
+    if (bench.name == name) return bench.run(comm, words);
+    names.push_back(bench.name);
+  }
+  const std::string near = state::nearest(name, names);
+  throw ConfigurationError("bench {}: no such bench{}; there are {}", name,
+                           near.empty() ? "" : ", did you mean " + near + "?",
+                           fmt::join(names, ", "));
 }
 
 }  // namespace equipoise::drivers

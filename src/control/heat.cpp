@@ -146,7 +146,8 @@ double HeatFunctional::value(const Primal& u) {
     subtract_target(step, misfit);
     cost += 0.5 * problem_->weight(step) * problem_->grid().inner(misfit, misfit);
   }
-  if (problem_->theta < 1.0) {  // the start, where y = 0, has its part in the trapezoidal rule
+  if (problem_->theta < 1.0 &&
+      !problem_->terminal) {  // the start, where y = 0, has its part in the trapezoidal rule
     check(VecSet(misfit, 0.0));
     subtract_target(-1, misfit);
     cost += 0.25 * problem_->dt() * problem_->grid().inner(misfit, misfit);

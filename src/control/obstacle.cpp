@@ -23,9 +23,6 @@ ObstacleMethod::ObstacleMethod(Obstacle problem, const ObstacleOptions& options)
   active_.assign(static_cast<std::size_t>(grid().owned().size()), 0);
 }
 
-namespace {
-
-/// What the Dirichlet data add to the right-hand side: -K times the boundary values.
 void add_boundary(const Grid& grid, const std::function<double(const Point&)>& data, Vec load) {
   const auto& x = grid.coordinates();
   const auto last = x.size() - 1;
@@ -49,8 +46,6 @@ void add_boundary(const Grid& grid, const std::function<double(const Point&)>& d
     }
   }
 }
-
-}  // namespace
 
 void ObstacleMethod::enter() {
   if (entered_ == level_) return;

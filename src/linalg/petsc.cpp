@@ -83,8 +83,10 @@ double dot(Vec a, Vec b) {
   return value;
 }
 
-PetscInt solve(KSP solver, Vec right_side, Vec solution) {
-  check(KSPSolve(solver, right_side, solution));
+namespace {
+
+/// The number of iterations of a solve that ended, if it converged.
+PetscInt accept(KSP solver) {
   KSPConvergedReason reason = KSP_CONVERGED_ITERATING;
   check(KSPGetConvergedReason(solver, &reason));
   PetscInt iterations = 0;
@@ -102,6 +104,18 @@ PetscInt solve(KSP solver, Vec right_side, Vec solution) {
                   "relative tolerance {:.1e}); loosen the tolerance or change petsc.{}* options",
                   prefix == nullptr ? "" : prefix, KSPConvergedReasons[reason], iterations,
                   residual, tolerance, prefix == nullptr ? "" : prefix));
+}
+
+}  // namespace
+
+PetscInt solve(KSP solver, Vec right_side, Vec solution) {
+  check(KSPSolve(solver, right_side, solution));
+  return accept(solver);
+}
+
+PetscInt solve_transposed(KSP solver, Vec right_side, Vec solution) {
+  check(KSPSolveTranspose(solver, right_side, solution));
+  return accept(solver);
 }
 
 Solver direct_solver(Mat matrix, const std::string& prefix) {

@@ -220,6 +220,24 @@ TEST(Heat, CrankNicolsonIsOfSecondOrder) {
   }
 }
 
+TEST(Heat, TerminalTrackingHasTheCostOfItsClosedForm) {
+  // On one mode with r = 1/(1 + dt lambda) and G = dt sum_j r^(2 j): J = |yd|^2 / (2 (1 + G/beta)).
+  auto problem = std::make_shared<Heat>();
+  problem->hierarchy = std::make_shared<Hierarchy>(
+      world(), GridShape{.dimension = 1, .cells = 16, .element = Element::fd});
+  problem->steps = 10;
+  problem->beta = 1e-3;
+  problem->terminal = true;
+  problem->target = [](const Point& x, double) { return 3.0 * std::sin(std::numbers::pi * x[0]); };
+  ReducedCg method(std::make_shared<HeatFunctional>(problem, Snapshots{3}));
+  EXPECT_GT(run(method, 1e-12, 5), 0);
+  const double lambda = 4.0 * 256.0 * std::pow(std::sin(std::numbers::pi / 32.0), 2);
+  const double r = 1.0 / (1.0 + problem->dt() * lambda);
+  double gain = 0.0;
+  for (int j = 1; j <= 10; ++j) gain += problem->dt() * std::pow(r, 2 * j);
+  EXPECT_NEAR(method.report().objective, 9.0 / (4.0 * (1.0 + gain / problem->beta)), 1e-12);
+}
+
 TEST(Heat, BadInputIsRefused) {
   EXPECT_THROW(HeatFunctional(heat(8, 0, 1.0), {1}), ConfigurationError);
   EXPECT_THROW(HeatFunctional(heat(8, 4, 0.0), {1}), ConfigurationError);

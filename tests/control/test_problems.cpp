@@ -55,7 +55,23 @@ TEST(ControlProblems, EveryMethodReachesItsToleranceAndTheCertificateAgrees) {
         Case{"bounded-control", "reduced-newton",
              "problem.cells = 32\nproblem.grading = 0.3\nproblem.beta = 1e-5", 1e-8},
         Case{"coefficient", "laplace-posterior", "problem.cells = 6\nproblem.prior = 'bilaplacian'",
-             1e-7}}) {
+             1e-7},
+        Case{"poisson-control", "lbfgs", "problem.cells = 16", 1e-6},
+        Case{"mesh-control", "reduced-cg", "problem.cells = 8\nproblem.degree = 2", 1e-8},
+        Case{"mesh-control", "newton-cg",
+             "problem.cells = 3\nproblem.dimension = 3\nproblem.cubic = 10.0\n"
+             "problem.advection = [3.0, 1.0, 0.0]\nproblem.streamline = true",
+             1e-8},
+        Case{"mesh-control", "trust-region",
+             "problem.cells = 8\nproblem.control_cost = 'bv'\nproblem.smoothing = 0.3\n"
+             "problem.region = [0.0, 0.0, 0.5, 0.5]",
+             1e-6},
+        Case{"state-constrained", "moreau-yosida",
+             "problem.cells = 16\nproblem.upper = 0.02\n"
+             "problem.target = 'sines'",
+             1e-6},
+        Case{"obstacle-control", "moreau-yosida", "problem.cells = 16", 1e-6},
+        Case{"pde-equality", "adasketch", "problem.nodes = 9", 1e-9}}) {
     auto config = configuration(c);
     const auto instance = entry(c.problem).make(control::world(), config);
     const auto method = instance->make_method(c.method, config);
@@ -63,7 +79,7 @@ TEST(ControlProblems, EveryMethodReachesItsToleranceAndTheCertificateAgrees) {
     EXPECT_GT(control::run(*method, c.tolerance, 200), 0) << c.settings;
     Solution solution(*method);
     const auto certificate = instance->certify(solution);
-    if (c.settings.find("h1") == std::string::npos) {
+    if (c.settings.find("h1") == std::string::npos && c.problem != "obstacle-control") {
       EXPECT_LE(certificate.measure, 1.5 * c.tolerance) << c.method << " " << c.settings;
     }
     for (const auto& [name, value] : certificate.values) {
@@ -140,6 +156,14 @@ TEST(ControlProblems, AMethodFilledFromTheFieldsOfAnotherContinuesBitByBit) {
         Case{"coefficient", "laplace-posterior",
              "problem.cells = 4\nproblem.prior = 'bilaplacian'\nmethod.newton_tolerance = "
              "0.5\nmethod.block = 2",
+             0},
+        Case{"poisson-control", "lbfgs", "problem.cells = 8", 0},
+        Case{"mesh-control", "trust-region", "problem.cells = 6\nproblem.cubic = 50.0", 0},
+        Case{"mesh-control", "lbfgs",
+             "problem.cells = 4\nproblem.control_cost = 'bv'\nproblem.points = [0.3, 0.4]", 0},
+        Case{"state-constrained", "moreau-yosida", "problem.cells = 16", 0},
+        Case{"pde-equality", "adasketch",
+             "problem.nodes = 4\nproblem.cubic = 2.0\nmethod.inner = 'sketch'\nmethod.block = 8",
              0}}) {
     auto config = configuration(c);
     const auto instance = entry(c.problem).make(control::world(), config);
@@ -185,7 +209,7 @@ TEST(ControlProblems, BadConfigurationsAreRefused) {
         Case{"semilinear", "three-set", "problem.weight = 0", 0},
         Case{"semilinear", "pseudo-newton", "method.damp_after = 3", 0},
         Case{"coefficient", "laplace-posterior", "problem.cells = 4", 0},
-        Case{"obstacle-control", "active-set", "", 0}, Case{"poisson-control", "newton-cg", "", 0},
+        Case{"obstacle-control", "active-set", "", 0}, Case{"poisson-control", "three-set", "", 0},
         Case{"poisson-control", "reduced-cg", "method.cycles = 2", 0},
         Case{"poisson-control", "all-at-once", "petsc.stat_ksp_rtol = 1e-3", 0}}) {
     EXPECT_THROW(make(c), ConfigurationError) << c.settings;

@@ -18,6 +18,7 @@ namespace equipoise::control {
 ///
 /// and yd at the ends of the steps. theta = 1: implicit Euler, the misfit summed with weights dt.
 /// theta = 1/2: Crank and Nicolson, of second order, the misfit by the trapezoidal rule.
+/// With `terminal` the misfit is 1/2 |y(T) - yd(T)|^2 alone.
 struct Heat {
   std::shared_ptr<const Hierarchy> hierarchy;
   std::int64_t steps = 64;
@@ -25,11 +26,14 @@ struct Heat {
   double theta = 1.0;
   double beta = 1e-2;
   std::function<double(const Point&, double)> target;  ///< yd(x, t)
+  bool terminal = false;
   void validate() const;
   [[nodiscard]] double dt() const { return end_time / static_cast<double>(steps); }
   /// The weight of the misfit at the end of `step`.
   [[nodiscard]] double weight(std::int64_t step) const {
-    return theta < 1.0 && step + 1 == steps ? 0.5 * dt() : dt();
+    const bool last = step + 1 == steps;
+    if (terminal) return last ? 1.0 : 0.0;
+    return theta < 1.0 && last ? 0.5 * dt() : dt();
   }
   [[nodiscard]] const Grid& grid() const { return hierarchy->finest(); }
 };

@@ -17,6 +17,9 @@ struct Obstacle {
   std::function<double(const Point&)> obstacle, load, boundary;  ///< psi, f, g
 };
 
+/// Adds to a load what Dirichlet data contribute: -K times the boundary values. Communication-free.
+void add_boundary(const Grid& grid, const std::function<double(const Point&)>& data, Vec load);
+
 struct ObstacleOptions {
   bool nested = true;  ///< start each grid from the active set of the next coarser one
   void describe(state::OptionVisitor& visit);

@@ -114,6 +114,8 @@ class ConstEntries {
 /// Solves with `solver` from a zero start and returns the number of iterations. **Collective.**
 /// Throws PetscError with the name of the reason unless KSP reports convergence.
 PetscInt solve(KSP solver, Vec right_side, Vec solution);
+/// The same with the transposed matrix.
+PetscInt solve_transposed(KSP solver, Vec right_side, Vec solution);
 
 /// A sparse direct solver (MUMPS) for a square matrix; the factorisation happens on the first solve
 /// and again after the matrix has changed. Up to 10^4 rows every rank factorises the whole matrix

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/parallel/comm.hpp>
+#include <equipoise/parallel/error.hpp>
 #include <equipoise/solve/method.hpp>
 #include <equipoise/state/config.hpp>
 #include <equipoise/state/fields.hpp>
@@ -44,6 +45,13 @@ class Instance {
   /// Writes the solution as CSV files into a directory. **Collective.** Returns the paths.
   virtual std::vector<std::string> export_csv(state::Stateful& solution,
                                               const std::string& directory) = 0;
+  /// Writes the functions of a solution on their mesh as XDMF with HDF5 into a directory.
+  /// **Collective.** Returns the paths. Throws ConfigurationError where there is no mesh.
+  virtual std::vector<std::string> export_xdmf(state::Stateful& /*solution*/,
+                                               const std::string& /*directory*/) {
+    throw ConfigurationError(
+        "the solution of this problem is no function on a mesh; use --csv instead");
+  }
 };
 
 /// A problem as the registry knows it.

@@ -1,4 +1,5 @@
 #include "entries_private.hpp"
+#include "reduced_methods.hpp"
 
 #include <equipoise/control/coefficient.hpp>
 #include <equipoise/control/laplace_posterior.hpp>
@@ -83,20 +84,15 @@ class Inversion : public solve::Instance {
             {"unknowns of the state", std::to_string((2 * n - 1) * (2 * n - 1))}};
   }
   [[nodiscard]] std::vector<std::string> methods() const override {
-    return {"newton-cg", "laplace-posterior"};
+    return {"newton-cg", "laplace-posterior", "trust-region", "lbfgs"};
   }
 
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override {
     with_variance_ = name == "laplace-posterior";
-    if (name == "newton-cg") {
-      control::NewtonCgOptions options;
-      config.read("method", options);
-      return std::make_unique<control::NewtonCg>(functional_, start(), options);
-    }
     if (!with_variance_) {
-      throw ConfigurationError(
-          "coefficient is solved by newton-cg or laplace-posterior, not by `{}`", name);
+      return make_reduced_method("coefficient (besides laplace-posterior)", name, functional_,
+                                 start(), false, config);
     }
     control::LaplacePosteriorOptions options;
     config.read("method", options);

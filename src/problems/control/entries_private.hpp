@@ -19,5 +19,11 @@ solve::ProblemEntry heat_control_entry();
 solve::ProblemEntry coefficient_entry();
 solve::ProblemEntry scenario_control_entry();
 std::vector<solve::MethodEntry> coefficient_methods();
+solve::ProblemEntry mesh_control_entry();
+solve::ProblemEntry state_constrained_entry();
+std::vector<solve::MethodEntry> state_constrained_methods();
+std::vector<solve::MethodEntry> reduced_methods();
+std::vector<solve::ProblemEntry> equality_entries();
+std::vector<solve::MethodEntry> equality_methods();
 
 }  // namespace equipoise::problems

@@ -30,6 +30,10 @@ class NodalInstance : public solve::Instance {
                                       const std::string& directory) override {
     return {stored(solution).export_csv(directory)};
   }
+  std::vector<std::string> export_xdmf(state::Stateful& solution,
+                                       const std::string& directory) override {
+    return formats::write_xdmf(grid().comm(), directory, xdmf_piece(grid(), stored(solution)));
+  }
 
  protected:
   [[nodiscard]] virtual const control::Grid& grid() const = 0;

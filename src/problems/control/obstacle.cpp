@@ -1,6 +1,7 @@
 #include "entries_private.hpp"
 #include "nodal_instance.hpp"
 
+#include <equipoise/control/moreau_yosida.hpp>
 #include <equipoise/control/obstacle.hpp>
 
 #include <algorithm>
@@ -51,18 +52,24 @@ class ObstacleInstance : public NodalInstance {
     return fmt::format("obstacle-control ball cells={}", options_.cells);
   }
   [[nodiscard]] std::vector<std::string> methods() const override {
-    return {"obstacle-active-set"};
+    return {"obstacle-active-set", "moreau-yosida"};
   }
 
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override {
-    if (name != "obstacle-active-set") {
-      throw ConfigurationError("obstacle-control is solved by obstacle-active-set, not by `{}`",
-                               name);
+    std::unique_ptr<solve::Method> method;
+    if (name == "obstacle-active-set") {
+      control::ObstacleOptions options;
+      config.read("method", options);
+      method = std::make_unique<control::ObstacleMethod>(problem_, options);
+    } else if (name == "moreau-yosida") {
+      control::PathOptions options;
+      config.read("method", options);
+      method = std::make_unique<control::PenalisedObstacle>(problem_, options);
+    } else {
+      throw ConfigurationError(
+          "obstacle-control is solved by obstacle-active-set or moreau-yosida, not by `{}`", name);
     }
-    control::ObstacleOptions options;
-    config.read("method", options);
-    auto method = std::make_unique<control::ObstacleMethod>(problem_, options);
     reject_unused_petsc_options();
     return method;
   }

@@ -1,4 +1,5 @@
 #include "entries_private.hpp"
+#include "reduced_methods.hpp"
 
 #include <equipoise/control/all_at_once.hpp>
 #include <equipoise/control/reduced_cg.hpp>
@@ -97,7 +98,7 @@ class PoissonControl : public solve::Instance {
   }
 
   [[nodiscard]] std::vector<std::string> methods() const override {
-    return {"all-at-once", "reduced-cg"};
+    return {"all-at-once", "reduced-cg", "newton-cg", "trust-region", "lbfgs"};
   }
 
   std::unique_ptr<solve::Method> make_method(const std::string& name,
@@ -116,8 +117,9 @@ class PoissonControl : public solve::Instance {
       method = std::make_unique<control::ReducedCg>(
           std::make_shared<control::TrackingFunctional>(problem_, riesz, options.inner_tolerance));
     } else {
-      throw ConfigurationError(
-          "poisson-control is solved by all-at-once or reduced-cg, not by `{}`", name);
+      auto functional = std::make_shared<control::TrackingFunctional>(problem_);
+      method = make_reduced_method("poisson-control", name, functional,
+                                   functional->space().primal(), true, config);
     }
     all_at_once_ = name == "all-at-once";
     petsc_->reject_unused();
@@ -133,6 +135,12 @@ class PoissonControl : public solve::Instance {
   std::vector<std::string> export_csv(state::Stateful& solution,
                                       const std::string& directory) override {
     return {NodalSolution(problem_->grid(), names(), solution).export_csv(directory)};
+  }
+  std::vector<std::string> export_xdmf(state::Stateful& solution,
+                                       const std::string& directory) override {
+    const auto& grid = problem_->grid();
+    const NodalSolution functions(grid, names(), solution);
+    return formats::write_xdmf(grid.comm(), directory, xdmf_piece(grid, functions));
   }
 
  private:
