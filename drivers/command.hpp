@@ -72,6 +72,7 @@ int top_command(const parallel::Comm& comm, const std::vector<std::string>& dire
 int bench_command(const parallel::Comm& comm, const std::string& name,
                   const std::vector<std::string>& words);
 int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words);
+int bench_collectives(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_control(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);

@@ -83,6 +83,7 @@ class Sliding final : public Base {
     evaluate();
     best_residual_ = size_;
     keep();
+    begin_stretch();
   }
 
   void step() override {
@@ -103,6 +104,8 @@ class Sliding final : public Base {
     visit.scalar("plain", plain_);
     visit.scalar("plain_next", plain_next_);
     visit.scalar("since_best", since_best_);
+    visit.scalar("stretch", stretch_);
+    visit.scalar("stretch_start", stretch_start_);
     visit.scalar("best_residual", best_residual_);
     visit.scalar("size", size_);
     f_.visit(visit, "z", z_);
@@ -274,8 +277,9 @@ class Sliding final : public Base {
     }
     const bool extrapolated = plain_ == 0 && extrapolates();
     if (plain_ > 0) --plain_;
+    const bool stuck = extrapolated && stagnates();
     const double tolerated = extrapolated ? 2.0 : 10.0;
-    if (size_ <= tolerated * best_residual_ &&
+    if (size_ <= tolerated * best_residual_ && !stuck &&
         (!extrapolated || since_best_ <= 4 * anderson_.memory())) {
       return;
     }
@@ -288,6 +292,19 @@ class Sliding final : public Base {
       return;
     }
     go_back();
+  }
+
+  /// True at the end of a stretch of extrapolated iterations that gained next to nothing, as on a
+  /// spectrum that a short memory cannot follow.
+  bool stagnates() {
+    if (++stretch_ < stretch_length) return false;
+    const bool stuck = best_residual_ > 0.7 * stretch_start_;
+    begin_stretch();
+    return stuck;
+  }
+  void begin_stretch() {
+    stretch_ = 0;
+    stretch_start_ = best_residual_;
   }
 
   void shorten() {
@@ -304,6 +321,7 @@ class Sliding final : public Base {
     g_ = previous_g_ = best_g_;
     anderson_.clear();
     since_best_ = 0;
+    begin_stretch();
     report_.failed = false;
     sample_operator(z_, image_);
     estimate();
@@ -321,6 +339,9 @@ class Sliding final : public Base {
   std::int64_t plain_ = 0;
   std::int64_t plain_next_ = 5;
   std::int64_t since_best_ = 0;
+  static constexpr std::int64_t stretch_length = 25;
+  std::int64_t stretch_ = 0;    ///< extrapolated iterations since the stretch began
+  double stretch_start_ = 0.0;  ///< the best residual when it did
   std::vector<double> z_, x_, g_, previous_g_, image_, residual_, rows_, known_rows_, tracked_;
   std::vector<double> best_x_, best_z_, best_g_;
   Similarity similarity_;
