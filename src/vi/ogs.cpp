@@ -17,11 +17,12 @@ struct SlidingOptions {
   Compression compression{.codec = "bf16", .server_codec = "bf16"};
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step,
-                 "auto (8/delta, or 1/L without a sample; halved where it fails), theory (1/(32 "
+                 "auto (8/delta, 1/(2 delta) for d > 2e4, or 1/L without a sample; halved where it "
+                 "fails), theory (1/(32 "
                  "delta) without extrapolation), or a number");
     visit.option(
         "memory", memory,
-        "differences kept for extrapolation; 0 for none, -1 for 50 (20 for d > 1e5, 5 for d > 1e6)",
+        "differences kept for extrapolation; 0 for none, -1 for 50 (10 for d > 2e4, 5 for d > 1e6)",
         {-1.0, 50.0});
     visit.option("inner_tolerance", inner_tolerance,
                  "what the residual of a local subproblem must fall to", state::probability);
@@ -173,11 +174,15 @@ class Sliding final : public Base {
     }
   }
 
+  /// Beyond this a memory that is affordable follows few of the directions there are: it is kept
+  /// short, and steps that only converge with its help are left out.
+  [[nodiscard]] bool large() const { return f_.size() > 20'000; }
+
   /// As many differences as stay small beside the data.
   [[nodiscard]] std::int64_t memory(const SlidingOptions& options) const {
     if (rule_.kind == StepRule::Kind::theory) return 0;
     if (options.memory >= 0) return options.memory;
-    return f_.size() > 1'000'000 ? 5 : (f_.size() > 100'000 ? 20 : 50);
+    return f_.size() > 1'000'000 ? 5 : (large() ? 10 : 50);
   }
   [[nodiscard]] bool extrapolates() const { return anderson_.memory() > 0; }
 
@@ -190,7 +195,7 @@ class Sliding final : public Base {
     const double delta = std::max(similarity_.max, 0.02 * similarity_.surrogate);
     const double factor = !rule_.automatic() ? 1.0 / 32.0
                           : !extrapolates()  ? 0.5
-                          : similar_         ? 8.0
+                          : similar_         ? (large() ? 0.5 : 8.0)
                                              : 1.0;
     step_ = factor / (delta > 0.0 ? delta : 1.0);
     plain_step_ = 0.5 / (delta > 0.0 ? delta : 1.0);
