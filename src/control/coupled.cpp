@@ -12,17 +12,32 @@ CoupledCoefficients::CoupledCoefficients(std::int64_t owned) {
   pinned.assign(static_cast<std::size_t>(owned), 0);
 }
 
-CoupledSolver::CoupledSolver(const Grid& grid) : grid_(&grid) {
+linalg::Matrix paired_matrix(MPI_Comm comm, PetscInt rows, PetscInt columns, PetscInt width) {
+  linalg::Matrix matrix;
+  check(MatCreate(comm, matrix.put()));
+  check(MatSetSizes(matrix, rows, columns, PETSC_DETERMINE, PETSC_DETERMINE));
+  check(MatSetBlockSize(matrix, 2));
+  check(MatSetType(matrix, MATAIJ));
+  check(MatSeqAIJSetPreallocation(matrix, width, nullptr));
+  check(MatMPIAIJSetPreallocation(matrix, width, nullptr, width, nullptr));
+  return matrix;
+}
+
+CoupledSolver::CoupledSolver(const Grid& grid, const CoupledOptions& options)
+    : grid_(&grid), options_(options) {
   if (grid.shape().element != Element::fd) {
     throw ConfigurationError(
         "methods with sets of nodes need the lumped mass matrix: choose problem.element = \"fd\"");
   }
   const auto local = static_cast<PetscInt>(2 * grid.owned().size());
   const PetscInt width = 2 * grid.shape().dimension + 3;
-  check(MatCreateAIJ(grid.comm().handle(), local, local, PETSC_DETERMINE, PETSC_DETERMINE, width,
-                     nullptr, width, nullptr, matrix_.put()));
+  matrix_ = paired_matrix(grid.comm().handle(), local, local, width);
   check(MatCreateVecs(matrix_, unknowns_.put(), right_side_.put()));
-  solver_ = linalg::direct_solver(matrix_, "coupled_");
+  if (options_.solver == "iterative") {
+    multigrid_ = std::make_unique<CoupledMultigrid>(grid, matrix_, options_);
+  } else {
+    solver_ = linalg::direct_solver(matrix_, "coupled_");
+  }
 }
 
 void CoupledSolver::solve(const CoupledCoefficients& coefficients, std::vector<double>& y,
@@ -81,7 +96,12 @@ void CoupledSolver::solve(const CoupledCoefficients& coefficients, std::vector<d
   }
   check(MatAssemblyBegin(matrix_, MAT_FINAL_ASSEMBLY));
   check(MatAssemblyEnd(matrix_, MAT_FINAL_ASSEMBLY));
-  linalg::solve(solver_, right_side_, unknowns_);
+  if (multigrid_) {
+    multigrid_->update(coefficients.pinned);
+    iterations_ += linalg::solve(multigrid_->solver(), right_side_, unknowns_);
+  } else {
+    linalg::solve(solver_, right_side_, unknowns_);
+  }
   ++solves_;
 
   const linalg::ConstEntries solution(unknowns_);

@@ -13,6 +13,9 @@ void Heat::validate() const {
     throw ConfigurationError("the heat equation needs at least one time step, not {}", steps);
   if (!(end_time > 0.0))
     throw ConfigurationError("the end time must be positive, not {}", end_time);
+  if (!(theta >= 0.5 && theta <= 1.0))
+    throw ConfigurationError("theta must lie in [1/2, 1], where the scheme is stable, not {}",
+                             theta);
 }
 
 SpaceTime::SpaceTime(std::shared_ptr<const Heat> problem)
@@ -60,27 +63,40 @@ void SpaceTime::to_primal(const Dual& f, Primal& out) const {
   }
 }
 
-HeatFunctional::HeatFunctional(std::shared_ptr<const Heat> problem, std::int64_t snapshots)
+HeatFunctional::HeatFunctional(std::shared_ptr<const Heat> problem, const Snapshots& snapshots)
     : problem_(std::move(problem)),
       space_(problem_),
-      snapshot_count_(snapshots),
+      where_(snapshots),
       state_(problem_->grid().vector()),
       adjoint_(problem_->grid().vector()),
       load_(problem_->grid().vector()),
-      slice_(problem_->grid().vector()) {
-  if (snapshots < 1) {
-    throw ConfigurationError("a reversal needs at least one snapshot, the initial state; got {}",
-                             snapshots);
+      slice_(problem_->grid().vector()),
+      stiffness_image_(problem_->grid().vector()) {
+  if (where_.memory < 0 || where_.disk < 0 || where_.memory + where_.disk < 1) {
+    throw ConfigurationError(
+        "a reversal needs at least one snapshot, the initial state; got {} in memory and {} on "
+        "disk",
+        where_.memory, where_.disk);
+  }
+  if (where_.disk > 0 && where_.directory.empty()) {
+    throw ConfigurationError("states on disk need a directory");
+  }
+  where_.disk = std::min(where_.disk, problem_->steps);
+  if (where_.disk > 0) {
+    file_ = std::make_unique<StateFile>(problem_->grid().comm(), where_.directory, where_.disk,
+                                        problem_->grid().owned().size());
   }
   control_ = linalg::like(space_.primal().values);
-  for (std::int64_t i = 0; i < std::min(snapshots, problem_->steps); ++i) {
+  for (std::int64_t i = where_.disk; i < std::min(where_.disk + where_.memory, problem_->steps);
+       ++i) {
     snapshots_.push_back(problem_->grid().vector());
   }
   if (problem_->grid().nodes() <= 10000) {
-    matrix_ = problem_->grid().assemble(problem_->dt(), 1.0);
+    matrix_ = problem_->grid().assemble(problem_->theta * problem_->dt(), 1.0);
     direct_ = linalg::direct_solver(matrix_, "state_");
   } else {
-    multigrid_ = std::make_unique<Multigrid>(problem_->hierarchy, problem_->dt(), 1.0, "state_");
+    multigrid_ = std::make_unique<Multigrid>(problem_->hierarchy, problem_->theta * problem_->dt(),
+                                             1.0, "state_");
   }
 }
 
@@ -94,10 +110,18 @@ void HeatFunctional::solve(Vec b, Vec x) {
   }
 }
 
+/// load_ := M (v + factor w) - (1 - theta) dt K v; v becomes v + factor w.
+void HeatFunctional::explicit_part(Vec v, double factor, Vec w) {
+  const double outside = (1.0 - problem_->theta) * problem_->dt();
+  if (outside > 0.0) check(MatMult(problem_->grid().stiffness(), v, stiffness_image_));
+  check(VecAXPY(v, factor, w));
+  check(MatMult(problem_->grid().mass(), v, load_));
+  if (outside > 0.0) check(VecAXPY(load_, -outside, stiffness_image_));
+}
+
 void HeatFunctional::forward(Vec control, std::int64_t step) {
   space_.read(control, step, slice_);
-  check(VecAXPY(state_, problem_->dt(), slice_));
-  check(MatMult(problem_->grid().mass(), state_, load_));
+  explicit_part(state_, problem_->dt(), slice_);
   solve(load_, state_);
   ++state_steps_;
 }
@@ -120,7 +144,12 @@ double HeatFunctional::value(const Primal& u) {
     forward(control_, step);
     check(VecCopy(state_, misfit));
     subtract_target(step, misfit);
-    cost += 0.5 * problem_->dt() * problem_->grid().inner(misfit, misfit);
+    cost += 0.5 * problem_->weight(step) * problem_->grid().inner(misfit, misfit);
+  }
+  if (problem_->theta < 1.0) {  // the start, where y = 0, has its part in the trapezoidal rule
+    check(VecSet(misfit, 0.0));
+    subtract_target(-1, misfit);
+    cost += 0.25 * problem_->dt() * problem_->grid().inner(misfit, misfit);
   }
   return cost + 0.5 * problem_->beta * space_.inner(u, u);
 }
@@ -134,20 +163,28 @@ class HeatFunctional::Sweep : public ReversibleSteps {
     for (std::int64_t step = from; step < to; ++step) owner_->forward(control_, step);
   }
   void save(std::int64_t snapshot) override {
-    check(VecCopy(owner_->state_, owner_->snapshots_[static_cast<std::size_t>(snapshot)]));
+    if (snapshot < owner_->where_.disk) {
+      owner_->file_->save(snapshot, linalg::ConstEntries(owner_->state_).span());
+    } else {
+      check(VecCopy(owner_->state_, memory(snapshot)));
+    }
   }
   void load(std::int64_t snapshot) override {
-    check(VecCopy(owner_->snapshots_[static_cast<std::size_t>(snapshot)], owner_->state_));
+    if (snapshot < owner_->where_.disk) {
+      owner_->file_->load(snapshot, linalg::Entries(owner_->state_).span());
+    } else {
+      check(VecCopy(memory(snapshot), owner_->state_));
+    }
   }
-  /// (M + dt K) p_k = M p_{k+1} + dt M (y_k - yd_k); the derivative is dt M (beta u_k + p_k).
+  /// (M + theta dt K) p_k = (M - (1 - theta) dt K) p_{k+1} + w_k M (y_k - yd_k) with the weight w_k
+  /// of the misfit; the derivative is dt M (beta u_k + p_k).
   void adjoint(std::int64_t step) override {
     HeatFunctional& o = *owner_;
     const double dt = o.problem_->dt();
     o.forward(control_, step);
     check(VecCopy(o.state_, o.slice_));
     if (with_target_) o.subtract_target(step, o.slice_);
-    check(VecAXPY(o.adjoint_, dt, o.slice_));
-    check(MatMult(o.problem_->grid().mass(), o.adjoint_, o.load_));
+    o.explicit_part(o.adjoint_, o.problem_->weight(step), o.slice_);
     o.solve(o.load_, o.adjoint_);
     ++o.adjoint_steps_;
     o.space_.read(control_, step, o.slice_);
@@ -158,6 +195,9 @@ class HeatFunctional::Sweep : public ReversibleSteps {
   }
 
  private:
+  [[nodiscard]] Vec memory(std::int64_t snapshot) const {
+    return owner_->snapshots_[static_cast<std::size_t>(snapshot - owner_->where_.disk)];
+  }
   HeatFunctional* owner_;
   Vec control_;
   bool with_target_;
@@ -168,7 +208,7 @@ void HeatFunctional::backward(Vec control, bool with_target, Dual& out) {
   check(VecSet(state_, 0.0));
   check(VecSet(adjoint_, 0.0));
   Sweep sweep(*this, control, with_target, out.values);
-  last_ = reverse(problem_->steps, snapshot_count_, sweep);
+  last_ = reverse(problem_->steps, where_.disk + where_.memory, sweep);
 }
 
 void HeatFunctional::derivative(Dual& out) { backward(control_, true, out); }

@@ -127,8 +127,7 @@ solve::Counters NewtonCg::counters() const {
 }
 
 void NewtonCg::fields(state::FieldVisitor& visit) {
-  visit_vector(visit, "control", functional_->space().partition(),
-               functional_->space().comm().rank(), control_.values);
+  functional_->space().visit(visit, "control", control_.values);
   visit.scalar("start_norm", start_norm_);
   visit.scalar("cost", cost_);
   visit.scalar("norm", norm_);
@@ -140,8 +139,7 @@ void NewtonCg::fields(state::FieldVisitor& visit) {
 
 void NewtonCg::solution(state::FieldVisitor& visit) {
   stand_at_control();
-  visit_vector(visit, "control", functional_->space().partition(),
-               functional_->space().comm().rank(), control_.values);
+  functional_->space().visit(visit, "control", control_.values);
   functional_->visit_state(visit);
 }
 

@@ -61,12 +61,11 @@ solve::Report ReducedCg::report() const {
 }
 
 void ReducedCg::fields(state::FieldVisitor& visit) {
-  const auto& rows = functional_->space().partition();
-  const int part = functional_->space().comm().rank();
-  visit_vector(visit, "control", rows, part, control_.values);
-  visit_vector(visit, "direction", rows, part, direction_.values);
-  visit_vector(visit, "derivative", rows, part, derivative_.values);
-  visit_vector(visit, "start_derivative", rows, part, start_derivative_.values);
+  const Space& space = functional_->space();
+  space.visit(visit, "control", control_.values);
+  space.visit(visit, "direction", direction_.values);
+  space.visit(visit, "derivative", derivative_.values);
+  space.visit(visit, "start_derivative", start_derivative_.values);
   visit.scalar("squared", squared_);
   visit.scalar("start_squared", start_squared_);
   visit.scalar("start_cost", start_cost_);
@@ -77,8 +76,7 @@ void ReducedCg::fields(state::FieldVisitor& visit) {
 void ReducedCg::solution(state::FieldVisitor& visit) {
   functional_->value(control_);
   functional_->derivative(image_);
-  visit_vector(visit, "control", functional_->space().partition(),
-               functional_->space().comm().rank(), control_.values);
+  functional_->space().visit(visit, "control", control_.values);
   functional_->visit_state(visit);
 }
 

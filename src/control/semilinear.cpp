@@ -19,11 +19,12 @@ void SemilinearOptions::describe(state::OptionVisitor& visit) {
   visit.option("kink_set", kink_set, "hold nodes at the kink; false is the plain iteration");
   visit.option("damp_after", damp_after,
                "solves after which a random half of the changes is applied", state::at_least_one);
+  coupled.describe(visit);
 }
 
 SemilinearControl::SemilinearControl(std::shared_ptr<const Semilinear> problem,
                                      const SemilinearOptions& options)
-    : problem_(std::move(problem)), options_(options), solver_(*problem_->grid) {
+    : problem_(std::move(problem)), options_(options), solver_(*problem_->grid, options.coupled) {
   problem_->validate();
   const auto size = static_cast<std::size_t>(problem_->grid->owned().size());
   branch_.assign(size, -1);
@@ -73,9 +74,14 @@ void SemilinearControl::update() {
     largest[1] = std::max(largest[1], std::abs(kappa * p_[i]));
   }
   comm.max(std::span<double>(largest));
-  // Nodes with values of roundoff size would flip for ever. The plain iteration has no guard.
-  const double guard = options_.kink_set ? 1e-13 * largest[0] : 0.0;
-  const double gain_guard = 1e-12 * std::max(1.0, largest[1]);
+  // Nodes with values of the size of the solver's error would flip for ever: ten times that is the
+  // guard. The plain iteration has none.
+  const double error = 10.0 * solver_.accuracy();
+  const double guard = options_.kink_set ? error * largest[0] : 0.0;
+  const double nodes = static_cast<double>(problem_->grid->nodes());
+  const double gain_guard =
+      std::max(1e-12, solver_.accuracy() > 1e-13 ? error * std::sqrt(nodes) : 0.0) *
+      std::max(1.0, largest[1]);
 
   std::vector<std::int64_t> next = branch_;
   std::vector<char> changed(branch_.size(), 0);

@@ -23,6 +23,10 @@ double Space::norm(const Dual& f) const {
   return std::sqrt(std::max(0.0, pairing(f, gradient)));
 }
 
+void Space::visit(state::FieldVisitor& visitor, std::string_view name, Vec vector) const {
+  visit_vector(visitor, name, partition(), comm().rank(), vector);
+}
+
 GridSpace::GridSpace(std::shared_ptr<const Hierarchy> hierarchy, Riesz riesz)
     : hierarchy_(std::move(hierarchy)), riesz_(riesz) {
   if (riesz == Riesz::h1) h1_ = std::make_unique<Multigrid>(hierarchy_, 1.0, 1.0, "riesz_");

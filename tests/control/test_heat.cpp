@@ -1,9 +1,14 @@
 #include "support.hpp"
 
 #include <equipoise/control/heat.hpp>
+#include <equipoise/parallel/agree.hpp>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <map>
 
 namespace equipoise::control {
@@ -98,7 +103,8 @@ TEST(Heat, ReducedCgReachesTheTabulatedCostsAndCounts) {
   };
   for (const Row& row : {Row{16, 1e-2, 7, .0658209834}, Row{32, 1e-2, 8, .0651944240},
                          Row{16, 1e-4, 13, .0013917750}, Row{32, 1e-4, 19, .0013607825}}) {
-    ReducedCg cg(std::make_shared<HeatFunctional>(heat(row.cells, row.cells, row.beta), 4));
+    ReducedCg cg(
+        std::make_shared<HeatFunctional>(heat(row.cells, row.cells, row.beta), Snapshots{4}));
     EXPECT_NEAR(run(cg, 1e-8, 60), row.count, 1) << row.cells << " " << row.beta;
     EXPECT_NEAR(cg.report().objective, row.cost, 6e-11);
   }
@@ -106,7 +112,7 @@ TEST(Heat, ReducedCgReachesTheTabulatedCostsAndCounts) {
 
 TEST(Heat, DerivativesHaveTheSameBitsForAnyNumberOfSnapshots) {
   const auto problem = heat(8, 30, 1e-3, 2);
-  HeatFunctional all(problem, 30);
+  HeatFunctional all(problem, {30});
   const Primal u = all.space().primal();
   {
     linalg::Entries values(u.values);
@@ -119,7 +125,7 @@ TEST(Heat, DerivativesHaveTheSameBitsForAnyNumberOfSnapshots) {
   all.hessian(u, expected_action);
   EXPECT_EQ(all.last_reversal().advances, 29);
   for (const std::int64_t snapshots : {1, 2, 3, 5, 100}) {
-    HeatFunctional few(problem, snapshots);
+    HeatFunctional few(problem, {snapshots});
     Dual derivative = few.space().dual();
     EXPECT_EQ(few.value(u), cost);
     for (int repeat = 0; repeat < 2; ++repeat) {
@@ -135,10 +141,95 @@ TEST(Heat, DerivativesHaveTheSameBitsForAnyNumberOfSnapshots) {
   }
 }
 
+TEST(Heat, StatesOnDiskGiveTheSameBits) {
+  auto problem = heat(8, 30, 1e-3, 2);
+  for (const double theta : {1.0, 0.5}) {
+    problem->theta = theta;
+    HeatFunctional all(problem, {30});
+    const Primal u = all.space().primal();
+    {
+      linalg::Entries values(u.values);
+      const auto begin = all.space().partition().range(world().rank()).begin;
+      for (std::int64_t i = 0; i < values.size(); ++i) values[i] = scrambled(begin + i);
+    }
+    Dual expected = all.space().dual(), derivative = all.space().dual();
+    all.value(u);
+    all.derivative(expected);
+    for (const Snapshots& where : {Snapshots{2, 3, "."}, Snapshots{0, 4, "."}}) {
+      HeatFunctional few(problem, where);
+      few.value(u);
+      few.derivative(derivative);
+      EXPECT_EQ(few.last_reversal().advances, reversal_advances(30, where.memory + where.disk));
+      PetscBool equal = PETSC_FALSE;
+      linalg::check(VecEqual(derivative.values, expected.values, &equal));
+      EXPECT_EQ(equal, PETSC_TRUE);
+    }
+  }
+  for (const auto& file : std::filesystem::directory_iterator(".")) {
+    EXPECT_EQ(file.path().string().find(fmt::format("equipoise-states-{}-", getpid())),
+              std::string::npos);
+  }
+}
+
+TEST(Heat, MemoryStaysFlatOverFiftyGradients) {
+  HeatFunctional functional(heat(32, 40, 1e-3, 2), {4});
+  const Primal u = functional.space().primal();
+  linalg::check(VecSet(u.values, 1.0));
+  Dual derivative = functional.space().dual();
+  const auto in_use = [] {
+    const auto info = mallinfo2();
+    return static_cast<double>(info.uordblks + info.hblkhd);
+  };
+  double after_two = 0.0;
+  for (int gradient = 1; gradient <= 52; ++gradient) {
+    functional.value(u);
+    functional.derivative(derivative);
+    functional.hessian(u, derivative);
+    if (gradient == 2) after_two = in_use();
+  }
+  // Less than a thousandth of a state more, per gradient.
+  EXPECT_LT(in_use() - after_two, 50.0 * 8.0);
+}
+
+TEST(Heat, CrankNicolsonIsOfSecondOrder) {
+  // On the first mode of space, u(t) = c gives y' + lambda y = c: y = c/lambda (1 - exp(-lambda
+  // t)).
+  double previous = 0.0;
+  for (const std::int64_t steps : {20, 40, 80}) {
+    auto problem = heat(8, steps, 1.0);
+    problem->theta = 0.5;
+    problem->target = [](const Point&, double) { return 0.0; };
+    HeatFunctional functional(problem, {3});
+    const Grid& grid = problem->grid();
+    const double pi = std::numbers::pi;
+    const auto mode = grid.interpolate([&](const Point& x) { return std::sin(pi * x[0]); });
+    const double lambda = 4.0 * 64.0 * std::pow(std::sin(pi / 16.0), 2);
+    const Primal u = functional.space().primal();
+    const SpaceTime& space = dynamic_cast<const SpaceTime&>(functional.space());
+    for (std::int64_t k = 0; k < steps; ++k) space.write(mode, k, u.values);
+    // 1/2 int y^2 + 1/2 int u^2, both times |mode|^2.
+    const double e1 = (1.0 - std::exp(-lambda)) / lambda;
+    const double e2 = (1.0 - std::exp(-2.0 * lambda)) / (2.0 * lambda);
+    const double exact =
+        0.5 * grid.inner(mode, mode) * ((1.0 - 2.0 * e1 + e2) / (lambda * lambda) + 1.0);
+    const double error = std::abs(functional.value(u) - exact);
+    if (previous > 0.0) {
+      EXPECT_NEAR(std::log2(previous / error), 2.0, 0.1);
+    }
+    previous = error;
+  }
+}
+
 TEST(Heat, BadInputIsRefused) {
-  EXPECT_THROW(HeatFunctional(heat(8, 0, 1.0), 1), ConfigurationError);
-  EXPECT_THROW(HeatFunctional(heat(8, 4, 0.0), 1), ConfigurationError);
-  EXPECT_THROW(HeatFunctional(heat(8, 4, 1.0), 0), ConfigurationError);
+  EXPECT_THROW(HeatFunctional(heat(8, 0, 1.0), {1}), ConfigurationError);
+  EXPECT_THROW(HeatFunctional(heat(8, 4, 0.0), {1}), ConfigurationError);
+  EXPECT_THROW(HeatFunctional(heat(8, 4, 1.0), {0}), ConfigurationError);
+  EXPECT_THROW(HeatFunctional(heat(8, 4, 1.0), {1, 1}), ConfigurationError);
+  EXPECT_THROW(HeatFunctional(heat(8, 4, 1.0), {1, 1, "/no/such/directory"}),
+               parallel::CollectiveError);
+  auto unstable = heat(8, 4, 1.0);
+  unstable->theta = 0.4;
+  EXPECT_THROW(HeatFunctional(unstable, {1}), ConfigurationError);
 }
 
 }  // namespace

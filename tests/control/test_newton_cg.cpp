@@ -48,7 +48,8 @@ TEST(Derivatives, TaylorOrdersAndHessianSymmetry) {
   heat->hierarchy = std::make_shared<Hierarchy>(world(), GridShape{.cells = 6, .grading = 0.5});
   heat->steps = 7;
   heat->target = [](const Point& x, double t) { return t * x[0]; };
-  HeatFunctional heated(heat, 2);
+  heat->theta = 0.5;
+  HeatFunctional heated(heat, {2});
   quadratic = check_derivatives(heated, scramble(heated.space(), 1, 1.0),
                                 scramble(heated.space(), 2, 1.0), scramble(heated.space(), 3, 1.0));
   EXPECT_GT(quadratic.gradient_order, 1.9);

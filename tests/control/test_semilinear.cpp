@@ -47,14 +47,15 @@ struct Line {
 
 /// The whole table on 1 and 2 ranks, its first three lines on more, which have to share small
 /// machines.
-void check_trap(std::vector<Line> table, const Function& target, int limit, int slack) {
+void check_trap(std::vector<Line> table, const Function& target, int limit, int slack,
+                const SemilinearOptions& options = {}) {
   if (world().size() > 2) table.resize(1);
   std::vector<std::int64_t> branches;
   std::int64_t cells = 0;
   for (const Line& line : table) {
     const auto problem =
         semilinear(line.cells, 100.0, 1.0 - line.weight, line.weight, target, zero);
-    SemilinearControl cold(problem, {});
+    SemilinearControl cold(problem, options);
     const int cold_solves = settle(cold, limit);
     EXPECT_GT(cold_solves, 0);
     if (line.cold > 0) {
@@ -72,7 +73,7 @@ void check_trap(std::vector<Line> table, const Function& target, int limit, int 
     }
     if (cells != line.cells) branches.assign(cold.branches().size(), -1);
     cells = line.cells;
-    SemilinearControl warm(problem, {});
+    SemilinearControl warm(problem, options);
     warm.warm_start(branches);
     const int warm_solves = settle(warm, limit);
     EXPECT_GT(warm_solves, 0);
@@ -111,6 +112,21 @@ TEST(Semilinear, NonSeparableTrapsConverge) {
               {32, 1e-2, 0, 0, 2.30625553e-1, 2},
               {32, 1e-1, 0, 0, 2.09941259e-1, 4}},
              trap_o, 80, 0);
+}
+
+TEST(Semilinear, AnIterativeSolverReachesTheSameCostsAndKinks) {
+  SemilinearOptions options;
+  options.coupled.solver = "iterative";
+  check_trap({{32, 1e-4, 3, 3, 5.620384044e-2, 31},
+              {32, 1e-3, 6, 3, 1.021217045e-1, 0},
+              {32, 1e-2, 5, 8, 1.202890229e-1, 31},
+              {32, 1e-1, 6, 2, 1.121943427e-1, 0},
+              {33, 1e-3, 5, 0, 1.021114928e-1, 32},
+              {64, 1e-4, 5, 0, 5.628294616e-2, 0},
+              {64, 1e-2, 16, 0, 1.203027681e-1, 63}},
+             trap_t, 25, 2, options);
+  check_trap({{32, 1e-4, 0, 0, 2.14387255e-1, 4}, {32, 1e-3, 0, 0, 2.30196767e-1, 2}}, trap_o, 80,
+             0, options);
 }
 
 TEST(Semilinear, ThePlainIterationChattersInTheTrap) {

@@ -2,24 +2,35 @@
 
 #include <equipoise/control/reduced.hpp>
 #include <equipoise/control/revolve.hpp>
+#include <equipoise/control/state_file.hpp>
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace equipoise::control {
 
-/// min 1/2 |y - yd|^2 + beta/2 |u|^2 in L2(0,T; L2) subject to y_t - Lap y = u, y(0) = 0: implicit
-/// Euler with `steps` steps, (M + dt K) y_k = M y_{k-1} + dt M u_k, and yd at the ends of the
-/// steps.
+/// min 1/2 |y - yd|^2 + beta/2 |u|^2 in L2(0,T; L2) subject to y_t - Lap y = u, y(0) = 0, with
+/// `steps` steps of
+///
+///     (M + theta dt K) y_k = (M - (1 - theta) dt K) y_{k-1} + dt M u_k
+///
+/// and yd at the ends of the steps. theta = 1: implicit Euler, the misfit summed with weights dt.
+/// theta = 1/2: Crank and Nicolson, of second order, the misfit by the trapezoidal rule.
 struct Heat {
   std::shared_ptr<const Hierarchy> hierarchy;
   std::int64_t steps = 64;
   double end_time = 1.0;
+  double theta = 1.0;
   double beta = 1e-2;
   std::function<double(const Point&, double)> target;  ///< yd(x, t)
   void validate() const;
   [[nodiscard]] double dt() const { return end_time / static_cast<double>(steps); }
+  /// The weight of the misfit at the end of `step`.
+  [[nodiscard]] double weight(std::int64_t step) const {
+    return theta < 1.0 && step + 1 == steps ? 0.5 * dt() : dt();
+  }
   [[nodiscard]] const Grid& grid() const { return hierarchy->finest(); }
 };
 
@@ -44,13 +55,23 @@ class SpaceTime : public Space {
   linalg::Vector layout_, slice_, image_;
 };
 
+/// Where the states for the adjoint are kept: `memory` of them in memory and, if a directory is
+/// given, `disk` more in an HDF5 file of each rank in it, removed in the end. Those on disk are the
+/// ones read least often.
+struct Snapshots {
+  std::int64_t memory = 8;
+  std::int64_t disk = 0;
+  std::string directory = {};
+};
+
 /// The reduced functional of `Heat`. The adjoint runs backwards over states that are recomputed
-/// from at most `snapshots` of them (revolve): memory is bounded and made once, and the derivative
-/// has the same bits for any number of snapshots.
+/// from at most memory + disk of them (revolve): memory is bounded and made once, and the
+/// derivative has the same bits for any number of snapshots, wherever they are kept.
 class HeatFunctional : public ReducedFunctional {
  public:
-  /// **Collective.**
-  HeatFunctional(std::shared_ptr<const Heat> problem, std::int64_t snapshots);
+  /// **Collective.** Throws ConfigurationError for bad numbers, InputError where the file cannot be
+  /// made.
+  HeatFunctional(std::shared_ptr<const Heat> problem, const Snapshots& snapshots);
   ~HeatFunctional() override;
   [[nodiscard]] const Space& space() const override { return space_; }
   double value(const Primal& u) override;
@@ -63,17 +84,19 @@ class HeatFunctional : public ReducedFunctional {
  private:
   class Sweep;
   void forward(Vec control, std::int64_t step);  // state_ from `step` to `step` + 1
+  void explicit_part(Vec v, double factor, Vec w);
   void backward(Vec control, bool with_target, Dual& out);
   void solve(Vec b, Vec x);
   void subtract_target(std::int64_t step, Vec misfit) const;
 
   std::shared_ptr<const Heat> problem_;
   SpaceTime space_;
-  std::int64_t snapshot_count_;
+  Snapshots where_;
+  std::unique_ptr<StateFile> file_;
   linalg::Matrix matrix_;
   linalg::Solver direct_;                 // small grids
   std::unique_ptr<Multigrid> multigrid_;  // others
-  linalg::Vector control_, state_, adjoint_, load_, slice_;
+  linalg::Vector control_, state_, adjoint_, load_, slice_, stiffness_image_;
   std::vector<linalg::Vector> snapshots_;
   ReversalCount last_;
   std::int64_t state_steps_ = 0, adjoint_steps_ = 0;

@@ -26,6 +26,7 @@ struct SemilinearOptions {
   bool kink_set = true;  ///< allow nodes at the kink; false is the plain iteration
   std::int64_t damp_after =
       20;  ///< solves after which only a random half of the changes is applied
+  CoupledOptions coupled = {};
   void describe(state::OptionVisitor& visit);
 };
 
@@ -48,7 +49,8 @@ class SemilinearControl : public solve::Method {
   /// exactly 0 at the end.
   [[nodiscard]] solve::Report report() const override;
   [[nodiscard]] solve::Counters counters() const override {
-    return count_once(problem_->grid->comm(), {{"coupled_solves", solver_.solves()}});
+    return count_once(problem_->grid->comm(), {{"coupled_solves", solver_.solves()},
+                                               {"coupled_iterations", solver_.iterations()}});
   }
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override;

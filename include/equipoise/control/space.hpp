@@ -37,6 +37,9 @@ class Space {
   /// The coefficients in natural order over the ranks.
   [[nodiscard]] virtual const partition::Partition& partition() const = 0;
   [[nodiscard]] virtual const parallel::Comm& comm() const = 0;
+  /// Names the coefficients of a vector of this space to a visitor, in natural order.
+  /// **Collective** where the visitor or the space is.
+  virtual void visit(state::FieldVisitor& visitor, std::string_view name, Vec vector) const;
 
   /// (v, w). **Collective.**
   [[nodiscard]] double inner(const Primal& v, const Primal& w) const;

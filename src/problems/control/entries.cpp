@@ -6,7 +6,8 @@ namespace equipoise::problems {
 
 std::vector<solve::ProblemEntry> control_problems() {
   return {poisson_control_entry(), bounded_control_entry(), semilinear_entry(),
-          obstacle_entry(),        heat_control_entry(),    coefficient_entry()};
+          obstacle_entry(),        heat_control_entry(),    coefficient_entry(),
+          scenario_control_entry()};
 }
 
 std::vector<solve::MethodEntry> control_methods() {

@@ -17,6 +17,7 @@ std::vector<solve::MethodEntry> obstacle_methods();
 
 solve::ProblemEntry heat_control_entry();
 solve::ProblemEntry coefficient_entry();
+solve::ProblemEntry scenario_control_entry();
 std::vector<solve::MethodEntry> coefficient_methods();
 
 }  // namespace equipoise::problems

@@ -20,13 +20,20 @@ struct HeatOptions {
   std::int64_t cells = 64;
   std::int64_t steps = 64;
   std::int64_t snapshots = 8;
+  std::int64_t disk_snapshots = 0;
+  std::string disk_directory;
+  std::string scheme = "euler";
   double beta = 1e-2;
   void describe(state::OptionVisitor& visit) {
     visit.option("dimension", dimension, "dimension of the unit box", {1.0, 3.0});
     visit.option("cells", cells, "cells per direction", {2.0, 1e6});
-    visit.option("steps", steps, "steps of implicit Euler over the time 1", {1.0, 1e6});
+    visit.option("steps", steps, "time steps over the time 1", {1.0, 1e6});
     visit.option("snapshots", snapshots, "states kept at one time for the adjoint",
                  state::at_least_one);
+    visit.option("disk_snapshots", disk_snapshots, "further states, kept in an HDF5 file",
+                 state::non_negative);
+    visit.option("disk_directory", disk_directory, "where that file is made");
+    visit.choice("scheme", scheme, {"euler", "crank-nicolson"}, "implicit Euler or second order");
     visit.option("beta", beta, "cost of the control", state::positive);
   }
 };
@@ -67,19 +74,23 @@ class HeatControl : public solve::Instance {
                   .dimension = dim, .cells = options_.cells, .element = control::Element::fd});
     problem_->steps = options_.steps;
     problem_->beta = options_.beta;
+    problem_->theta = options_.scheme == "euler" ? 1.0 : 0.5;
     problem_->target = [dim](const Point& x, double t) { return goal(x, t, dim); };
     space_ = std::make_unique<control::SpaceTime>(problem_);
   }
 
   [[nodiscard]] std::string fingerprint() const override {
-    return fmt::format("heat-control dimension={} cells={} steps={} beta={}", options_.dimension,
-                       options_.cells, options_.steps, options_.beta);
+    return fmt::format("heat-control dimension={} cells={} steps={} beta={} scheme={}",
+                       options_.dimension, options_.cells, options_.steps, options_.beta,
+                       options_.scheme);
   }
   [[nodiscard]] solve::Facts facts() const override {
     return {{"unknowns of the control", std::to_string(problem_->grid().nodes() * options_.steps)},
-            {"states kept", std::to_string(std::min(options_.snapshots, options_.steps))},
+            {"states kept in memory", std::to_string(std::min(options_.snapshots, options_.steps))},
+            {"states kept on disk", std::to_string(options_.disk_snapshots)},
             {"advances in a derivative",
-             std::to_string(control::reversal_advances(options_.steps, options_.snapshots))}};
+             std::to_string(control::reversal_advances(
+                 options_.steps, options_.snapshots + options_.disk_snapshots))}};
   }
   [[nodiscard]] std::vector<std::string> methods() const override { return {"reduced-cg"}; }
 
@@ -87,8 +98,9 @@ class HeatControl : public solve::Instance {
     if (name != "reduced-cg") {
       throw ConfigurationError("heat-control is solved by reduced-cg, not by `{}`", name);
     }
-    auto method = std::make_unique<control::ReducedCg>(
-        std::make_shared<control::HeatFunctional>(problem_, options_.snapshots));
+    auto method = std::make_unique<control::ReducedCg>(std::make_shared<control::HeatFunctional>(
+        problem_,
+        control::Snapshots{options_.snapshots, options_.disk_snapshots, options_.disk_directory}));
     petsc_->reject_unused();
     return method;
   }
@@ -128,31 +140,41 @@ control::Primal HeatControl::control_of(state::Stateful& solution) const {
 solve::Certificate HeatControl::certify(state::Stateful& solution) {
   const control::Grid& grid = problem_->grid();
   const double dt = problem_->dt();
-  control::Multigrid euler(problem_->hierarchy, dt, 1.0, "certificate_");
+  control::Multigrid scheme(problem_->hierarchy, problem_->theta * dt, 1.0, "certificate_");
+  const double outside = (1.0 - problem_->theta) * dt;
+  const auto target_at = [&](double time) {
+    return grid.interpolate([&](const Point& x) { return problem_->target(x, time); });
+  };
   const auto gradient = [&](const control::Primal& u, double& cost) {
     std::vector<linalg::Vector> states;
     auto state = grid.vector(), slice = grid.vector(), image = grid.vector();
+    auto stiffness = grid.vector();
+    // v := B^-1 (M (v + factor w) - (1 - theta) dt K v)
+    const auto advance = [&](Vec v, double factor, Vec w) {
+      grid.apply(v, stiffness, nullptr);
+      check(VecAXPY(v, factor, w));
+      grid.apply(v, nullptr, image);
+      check(VecAXPY(image, -outside, stiffness));
+      scheme.solve(image, v, 1e-12);
+    };
     cost = 0.0;
+    if (outside > 0.0) {
+      const auto start = target_at(0.0);
+      cost += 0.25 * dt * grid.inner(start, start);
+    }
     for (std::int64_t k = 0; k < options_.steps; ++k) {
       space_->read(u.values, k, slice);
       cost += 0.5 * dt * options_.beta * grid.inner(slice, slice);
-      check(VecAXPY(state, dt, slice));
-      grid.apply(state, nullptr, image);
-      euler.solve(image, state, 1e-12);
+      advance(state, dt, slice);
       states.push_back(linalg::copy(state));
     }
     control::Primal result = space_->primal();
     auto adjoint = grid.vector();
     for (std::int64_t k = options_.steps - 1; k >= 0; --k) {
       auto& misfit = states[static_cast<std::size_t>(k)];
-      const double time = dt * static_cast<double>(k + 1);
-      const auto target =
-          grid.interpolate([&](const Point& x) { return problem_->target(x, time); });
-      check(VecAXPY(misfit, -1.0, target));
-      cost += 0.5 * dt * grid.inner(misfit, misfit);
-      check(VecAXPY(adjoint, dt, misfit));
-      grid.apply(adjoint, nullptr, image);
-      euler.solve(image, adjoint, 1e-12);
+      check(VecAXPY(misfit, -1.0, target_at(dt * static_cast<double>(k + 1))));
+      cost += 0.5 * problem_->weight(k) * grid.inner(misfit, misfit);
+      advance(adjoint, problem_->weight(k), misfit);
       space_->read(u.values, k, slice);
       check(VecAXPBY(slice, 1.0, options_.beta, adjoint));
       space_->write(slice, k, result.values);

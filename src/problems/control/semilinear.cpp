@@ -37,7 +37,9 @@ double target_value(const std::string& name, const Point& x) {
 /// The plain iteration has no options.
 struct ThreeSetOptions {
   std::int64_t damp_after = control::SemilinearOptions{}.damp_after;
+  control::CoupledOptions coupled = {};
   void describe(state::OptionVisitor& visit) {
+    coupled.describe(visit);
     visit.option("damp_after", damp_after,
                  "solves after which a random half of the changes of branch is applied",
                  state::at_least_one);
@@ -75,6 +77,7 @@ class SemilinearInstance : public NodalInstance {
       ThreeSetOptions given;
       config.read("method", given);
       options.damp_after = given.damp_after;
+      options.coupled = given.coupled;
     } else if (name == "pseudo-newton") {
       options.kink_set = false;
     } else {
