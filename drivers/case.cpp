@@ -168,6 +168,12 @@ state::Config initial_config(const parallel::Comm& comm, const RunArguments& arg
     const std::string key = part + ".name";
     if (now.has(key) && now.text(key) != config.text(key)) config.drop(part);
   }
+  // What was measured when the run began is not measured again.
+  for (const std::string key : {"method.codec", "method.server_codec"}) {
+    if (now.has(key) && now.text(key) == "auto" && config.has(key)) {
+      now.set(key, config.text(key));
+    }
+  }
   config.merge(now);
   return config;
 }

@@ -1,40 +1,15 @@
-#include "command.hpp"
+#include "timing.hpp"
 
 #include <equipoise/compress/mean.hpp>
 #include <equipoise/parallel/random.hpp>
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <vector>
 
 namespace equipoise::drivers {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + std::ssize(values) / 2, values.end());
-  return values[values.size() / 2];
-}
-
-/// Seconds of `work`, the slowest rank's.
-template <class Work>
-double timed(const parallel::Comm& comm, Work work) {
-  comm.barrier();
-  const auto start = Clock::now();
-  work();
-  return comm.max(std::chrono::duration<double>(Clock::now() - start).count());
-}
-
-std::vector<double> random_vector(std::int64_t d, int rank) {
-  const parallel::Draw draw(7, parallel::Purpose::problem, 0, rank);
-  std::vector<double> v(static_cast<std::size_t>(d));
-  for (std::size_t i = 0; i < v.size(); ++i) v[i] = draw.normal(i);
-  return v;
-}
 
 struct Sizes {
   std::vector<double> dimensions = {1e3, 1e4, 1e5, 1e6, 1e7};
@@ -48,20 +23,11 @@ struct Sizes {
   }
 };
 
-Sizes read_sizes(const parallel::Comm& comm, const std::vector<std::string>& words) {
-  std::vector<std::string> prefixed;
-  for (const auto& word : words) prefixed.push_back("bench." + word);
-  state::Config config = read_words(comm, prefixed);
-  Sizes sizes;
-  config.read("bench", sizes);
-  config.reject_unused();
-  return sizes;
-}
-
 }  // namespace
 
 int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words) {
-  const Sizes sizes = read_sizes(comm, words);
+  Sizes sizes;
+  read_options(comm, words, sizes);
   if (comm.rank() == 0) {
     fmt::print(
         "exact mean of one vector per rank against MPI_Allreduce, {} ranks, median of {} "
@@ -104,13 +70,7 @@ int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words
 int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words) {
   Sizes sizes;
   sizes.dimensions = {1e7};
-  {
-    std::vector<std::string> prefixed;
-    for (const auto& word : words) prefixed.push_back("bench." + word);
-    state::Config config = read_words(comm, prefixed);
-    config.read("bench", sizes);
-    config.reject_unused();
-  }
+  read_options(comm, words, sizes);
   if (comm.rank() == 0) {
     fmt::print(
         "encoding against memcpy of the vector (8 d bytes), one rank\n{:>10} {:<20} {:>12} {:>12} "

@@ -49,7 +49,7 @@ class Measure {
 class Base : public solve::Method {
  public:
   Base(const Setting& setting, const ProblemView& problem, const Compression& compression)
-      : f_(setting, problem, compression), measure_(f_, setting.measure) {}
+      : f_(setting, problem, compression), measure_(f_, setting.measure), notes_(setting.notes) {}
 
   [[nodiscard]] solve::Report report() const override { return report_; }
   [[nodiscard]] parallel::Traffic traffic() const override { return f_.traffic(); }

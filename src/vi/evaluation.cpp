@@ -13,6 +13,8 @@ namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+}  // namespace
+
 compress::MeanSetting mean_setting(const Setting& setting, const ProblemView& problem,
                                    const Compression& compression) {
   compress::MeanSetting mean;
@@ -27,8 +29,6 @@ compress::MeanSetting mean_setting(const Setting& setting, const ProblemView& pr
   mean.seed = setting.seed;
   return mean;
 }
-
-}  // namespace
 
 Evaluation::Evaluation(Setting setting, ProblemView problem, const Compression& compression)
     : setting_(std::move(setting)), problem_(problem) {

@@ -1,4 +1,5 @@
 #include "base.hpp"
+#include "codec_choice.hpp"
 #include "serial.hpp"
 
 #include <equipoise/vi/methods.hpp>
@@ -38,7 +39,9 @@ std::unique_ptr<solve::Method> make_method(const std::string& name, const Settin
     if (spec.name == name) {
       const std::string reason = spec.refuse(problem);
       if (!reason.empty()) throw ConfigurationError("method.name = {}: {}", name, reason);
-      return spec.make(setting, problem, config);
+      Setting resolved = setting;
+      resolve_codec(name, resolved, problem, config);
+      return spec.make(resolved, problem, config);
     }
     names.push_back(spec.name);
   }

@@ -17,11 +17,12 @@ struct SlidingOptions {
   Compression compression{.codec = "bf16", .server_codec = "bf16"};
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step,
-                 "auto (8/delta, or 1/L without a sample; halved where it fails), theory (1/(32 "
+                 "auto (8/delta, 1/(2 delta) for d > 2e4, or 1/L without a sample; halved where it "
+                 "fails), theory (1/(32 "
                  "delta) without extrapolation), or a number");
     visit.option(
         "memory", memory,
-        "differences kept for extrapolation; 0 for none, -1 for 50 (20 for d > 1e5, 5 for d > 1e6)",
+        "differences kept for extrapolation; 0 for none, -1 for 50 (10 for d > 2e4, 5 for d > 1e6)",
         {-1.0, 50.0});
     visit.option("inner_tolerance", inner_tolerance,
                  "what the residual of a local subproblem must fall to", state::probability);
@@ -83,6 +84,7 @@ class Sliding final : public Base {
     evaluate();
     best_residual_ = size_;
     keep();
+    begin_stretch();
   }
 
   void step() override {
@@ -103,6 +105,8 @@ class Sliding final : public Base {
     visit.scalar("plain", plain_);
     visit.scalar("plain_next", plain_next_);
     visit.scalar("since_best", since_best_);
+    visit.scalar("stretch", stretch_);
+    visit.scalar("stretch_start", stretch_start_);
     visit.scalar("best_residual", best_residual_);
     visit.scalar("size", size_);
     f_.visit(visit, "z", z_);
@@ -170,11 +174,15 @@ class Sliding final : public Base {
     }
   }
 
+  /// Beyond this a memory that is affordable follows few of the directions there are: it is kept
+  /// short, and steps that only converge with its help are left out.
+  [[nodiscard]] bool large() const { return f_.size() > 20'000; }
+
   /// As many differences as stay small beside the data.
   [[nodiscard]] std::int64_t memory(const SlidingOptions& options) const {
     if (rule_.kind == StepRule::Kind::theory) return 0;
     if (options.memory >= 0) return options.memory;
-    return f_.size() > 1'000'000 ? 5 : (f_.size() > 100'000 ? 20 : 50);
+    return f_.size() > 1'000'000 ? 5 : (large() ? 10 : 50);
   }
   [[nodiscard]] bool extrapolates() const { return anderson_.memory() > 0; }
 
@@ -187,7 +195,7 @@ class Sliding final : public Base {
     const double delta = std::max(similarity_.max, 0.02 * similarity_.surrogate);
     const double factor = !rule_.automatic() ? 1.0 / 32.0
                           : !extrapolates()  ? 0.5
-                          : similar_         ? 8.0
+                          : similar_         ? (large() ? 0.5 : 8.0)
                                              : 1.0;
     step_ = factor / (delta > 0.0 ? delta : 1.0);
     plain_step_ = 0.5 / (delta > 0.0 ? delta : 1.0);
@@ -274,8 +282,9 @@ class Sliding final : public Base {
     }
     const bool extrapolated = plain_ == 0 && extrapolates();
     if (plain_ > 0) --plain_;
+    const bool stuck = extrapolated && stagnates();
     const double tolerated = extrapolated ? 2.0 : 10.0;
-    if (size_ <= tolerated * best_residual_ &&
+    if (size_ <= tolerated * best_residual_ && !stuck &&
         (!extrapolated || since_best_ <= 4 * anderson_.memory())) {
       return;
     }
@@ -288,6 +297,19 @@ class Sliding final : public Base {
       return;
     }
     go_back();
+  }
+
+  /// True at the end of a stretch of extrapolated iterations that gained next to nothing, as on a
+  /// spectrum that a short memory cannot follow.
+  bool stagnates() {
+    if (++stretch_ < stretch_length) return false;
+    const bool stuck = best_residual_ > 0.7 * stretch_start_;
+    begin_stretch();
+    return stuck;
+  }
+  void begin_stretch() {
+    stretch_ = 0;
+    stretch_start_ = best_residual_;
   }
 
   void shorten() {
@@ -304,6 +326,7 @@ class Sliding final : public Base {
     g_ = previous_g_ = best_g_;
     anderson_.clear();
     since_best_ = 0;
+    begin_stretch();
     report_.failed = false;
     sample_operator(z_, image_);
     estimate();
@@ -321,6 +344,9 @@ class Sliding final : public Base {
   std::int64_t plain_ = 0;
   std::int64_t plain_next_ = 5;
   std::int64_t since_best_ = 0;
+  static constexpr std::int64_t stretch_length = 25;
+  std::int64_t stretch_ = 0;    ///< extrapolated iterations since the stretch began
+  double stretch_start_ = 0.0;  ///< the best residual when it did
   std::vector<double> z_, x_, g_, previous_g_, image_, residual_, rows_, known_rows_, tracked_;
   std::vector<double> best_x_, best_z_, best_g_;
   Similarity similarity_;

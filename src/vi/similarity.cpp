@@ -58,7 +58,7 @@ std::string refuse_without_surrogate(const ProblemView& problem, const std::stri
 Resolvent::Resolvent(Evaluation& f, double lipschitz)
     : f_(f),
       lipschitz_(lipschitz),
-      anderson_(f.size(), f.size() > 1'000'000 ? 5 : 10),
+      anderson_(f.size(), f.size() > 20'000 ? 4 : 10),
       value_(f.size()),
       image_(f.size()),
       residual_(f.size()),

@@ -55,6 +55,21 @@ class Resume(CommandTest):
             for column in ("iteration", "residual"):
                 self.assertEqual(a["trace"][column][()].tobytes(), b["trace"][column][()].tobytes(), column)
 
+    def test_a_measured_codec_is_measured_once(self):
+        keys = [*GAME, "method.codec=auto", "stop.tolerance=1e-200", "run.checkpoint_iterations=10"]
+        began = self.command("solve", *keys, "stop.max_iterations=20", "--checkpoint", "store", "--out", "first.h5",
+                             "--quiet", ranks=2)
+        self.assertEqual(began.code, 4, began.err)
+        self.resume(*keys, "stop.max_iterations=30", ranks=3)
+        codecs = []
+        for name in ("first.h5", "run.h5"):
+            with h5py.File(self.folder / name, "r") as file:
+                text = file["config"][()]
+                text = text.decode() if isinstance(text, bytes) else str(text)
+                codecs.append([line for line in text.splitlines() if "codec" in line])
+        self.assertEqual(codecs[0], codecs[1])
+        self.assertNotIn("auto", "".join(codecs[0]))
+
     def test_killed_and_resumed_on_another_number_of_ranks(self):
         for name, keys in METHODS.items():
             with self.subTest(method=name):

@@ -26,6 +26,8 @@ struct Setting {
   /// stop.tolerance: a method that estimates its residual checks it by an exact mean before it
   /// reports a value at or below this.
   double tolerance = 0.0;
+  /// Choices made before the method, for its log.
+  std::vector<std::pair<std::string, std::string>> notes{};
 };
 
 /// Codecs of a method's means.
@@ -35,6 +37,10 @@ struct Compression {
   std::string collective = "auto";
   bool error_feedback = false;
 };
+
+/// The mean over the agents of a problem.
+[[nodiscard]] compress::MeanSetting mean_setting(const Setting& setting, const ProblemView& problem,
+                                                 const Compression& compression);
 
 /// A problem set up on its ranks: the operator, its parts and means, inner products, prox and
 /// counters.

@@ -269,6 +269,9 @@ std::vector<CodecInfo> list_codecs() {
   list.push_back({"powersgd:r",
                   "rank r of the vectors seen as square matrices, both ways at once: contractive; "
                   "needs error feedback; a method.codec alone"});
+  list.push_back({"auto",
+                  "measured at the start of a run, both directions; what was taken is stored (a "
+                  "method.codec of family vi)"});
   list.push_back({"A|zstd", "the pieces of any codec A behind the zstd entropy coder"});
   return list;
 }

@@ -1,0 +1,72 @@
+#include "codec_choice.hpp"
+
+#include <equipoise/compress/choice.hpp>
+#include <equipoise/parallel/error.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace equipoise::vi {
+namespace {
+
+using compress::Candidate;
+
+bool among(const std::string& name, std::initializer_list<const char*> names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Methods that send changes with error feedback: a mild rounding both ways costs them no
+/// iterations (docs/compression.md has the counts).
+std::vector<Candidate> tracked() { return {{}, {"fp32", "fp32"}, {"bf16", "bf16"}}; }
+
+/// Methods with snapshots: C_q / sqrt(p) iterations with p = 1/beta (Beznosikov et al. 2021), and
+/// p uncompressed means beside every compressed one.
+std::vector<Candidate> with_snapshots(std::int64_t d, std::int64_t agents, bool unbiased) {
+  std::vector<Candidate> list = {{"identity", "identity", 1.0, 1.0}};
+  const std::array<std::pair<const char*, const char*>, 3> codecs = {
+      {{unbiased ? "bf16s" : "bf16", unbiased ? "bf16s" : "bf16"},
+       {"natural", "natural"},
+       {unbiased ? "permk" : "topk:0.05", unbiased ? "identity" : "topk:0.05"}}};
+  for (const auto& [device, server] : codecs) {
+    const auto up = compress::make_codec(device, {d, agents})->describe(d, agents);
+    const auto down = compress::make_codec(server, {d, 1})->describe(d, 1);
+    const double p = std::clamp(1.0 / up.beta, 0.0, 1.0);
+    // PermK is exact for agents that are alike; a contraction enters by its 1/alpha.
+    const bool exact_for_equals = up.collection_a == 1.0 && up.collection_b == 1.0;
+    const double q = up.kind == compress::Descriptor::Kind::unbiased
+                         ? (exact_for_equals ? 1.0 : up.q) * std::max(1.0, down.q)
+                         : std::max(1.0, up.delta * up.delta);
+    list.push_back({device, server, std::sqrt(q / p), p});
+  }
+  return list;
+}
+
+}  // namespace
+
+void resolve_codec(const std::string& method, Setting& setting, const ProblemView& problem,
+                   state::Config& config) {
+  if (!config.has("method.codec") || config.text("method.codec") != "auto") return;
+  if (problem.partitioned()) {
+    throw ConfigurationError(
+        "method.codec = auto: this problem's vector is partitioned over ranks and no mean over "
+        "agents travels; leave method.codec out");
+  }
+  if (config.has("method.server_codec") && config.text("method.server_codec") != "auto") {
+    throw ConfigurationError(
+        "method.codec = auto chooses both directions; leave method.server_codec out");
+  }
+  const bool feedback = among(method, {"auto", "ogs", "optimistic", "masha2"});
+  compress::MeanSetting mean = mean_setting(setting, problem, {});
+  mean.error_feedback = feedback;
+  const auto candidates = feedback && method != "masha2"
+                              ? tracked()
+                              : with_snapshots(problem.dimension(), problem.agents(), !feedback);
+  const auto agents = partition::Partition::uniform(problem.agents(), setting.comm.size());
+  const auto choice = compress::choose_codec(setting.comm, agents, mean, candidates);
+  config.set("method.codec", choice.taken.codec);
+  config.set("method.server_codec", choice.taken.server_codec);
+  setting.notes.emplace_back("codec", choice.reason());
+}
+
+}  // namespace equipoise::vi
