@@ -75,5 +75,12 @@ int bench_mean(const parallel::Comm& comm, const std::vector<std::string>& words
 int bench_codecs(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_control(const parallel::Comm& comm, const std::vector<std::string>& words);
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words);
+/// When a method reached each of `bench.levels`, with the bytes it moved and the memory it took;
+/// `defaults` stand before the words. `bench lp` and `bench traffic` are this.
+int bench_times(const parallel::Comm& comm, const std::vector<std::string>& defaults,
+                const std::vector<std::string>& words);
+/// Memory of this process in bytes, by a key of /proc/self/status: resident now ("VmRSS:") or at
+/// its peak ("VmHWM:").
+double resident_memory(const std::string& key);
 
 }  // namespace equipoise::drivers
