@@ -145,8 +145,7 @@ class CommandLine {
         [this] { todo = [this](const auto& comm) { return check_command(comm, words_); }; });
     std::string benches;
     for (const Bench& bench : drivers::benches())
-      benches += fmt::format("
-  {:<16} {}", bench.name, bench.help);
+      benches += fmt::format("\n  {:<16} {}", bench.name, bench.help);
     auto* bench = app_.add_subcommand("bench", "measure: what there is shows bench --help");
     bench->add_option("name", topic_, "one of" + benches)->required();
     bench->add_option("words", words_, "key=value, and files where a bench reads some");

@@ -10,7 +10,8 @@ namespace equipoise::drivers {
 
 using Words = std::vector<std::string>;
 
-/// A bench of `equipoise bench NAME [key=value ...]`. `run` is **Collective** and returns an exit code.
+/// A bench of `equipoise bench NAME [key=value ...]`. `run` is **Collective** and returns an exit
+/// code.
 struct Bench {
   std::string name, help;
   std::function<int(const parallel::Comm&, const Words&)> run;

@@ -1,3 +1,4 @@
+#include "bench.hpp"
 #include "command.hpp"
 
 #include <equipoise/parallel/agree.hpp>

@@ -1,3 +1,4 @@
+#include "bench.hpp"
 #include "command.hpp"
 
 #include <equipoise/control/all_at_once.hpp>

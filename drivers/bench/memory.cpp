@@ -1,3 +1,4 @@
+#include "bench.hpp"
 #include "command.hpp"
 
 #include <equipoise/problems/registry.hpp>
@@ -9,18 +10,14 @@
 #include <string>
 
 namespace equipoise::drivers {
-namespace {
 
-/// Resident memory of this process in bytes, now or at its peak, from /proc.
-double resident(const std::string& key) {
+double resident_memory(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
     if (line.starts_with(key)) return 1024.0 * std::stod(line.substr(key.size() + 1));
   }
   return 0.0;
 }
-
-}  // namespace
 
 int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& words) {
   std::vector<std::string> all = {
@@ -33,7 +30,7 @@ int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& wor
     if (key == "dimension") vector = 8.0 * std::stod(value);
   }
   malloc_trim(0);  // what the set-up gave back must not hide what the method takes
-  const double before = resident("VmRSS:");
+  const double before = resident_memory("VmRSS:");
   solve::StopOptions stop;
   solve::SaveOptions save;
   c.config.read("stop", stop);
@@ -41,7 +38,7 @@ int bench_memory(const parallel::Comm& comm, const std::vector<std::string>& wor
   const auto method = c.instance->make_method(c.method, c.config);
   c.config.reject_unused();
   for (std::int64_t k = 0; k < stop.max_iterations; ++k) method->step();
-  const double after = resident("VmHWM:");
+  const double after = resident_memory("VmHWM:");
   const double vectors = comm.max((after - before) / vector);
   if (comm.rank() == 0) {
     fmt::print(

@@ -41,9 +41,8 @@ solve::Summary drive(const parallel::Comm& comm, solve::Method& method, double t
   return solve::run(comm, method, stop, {}, {}, {true, {}});
 }
 
-Result solve_file(const parallel::Comm& comm, const std::string& path,
-                  const std::vector<std::string>& settings = {}) {
-  LinearProgramInstance instance(comm, DistributedProgram::read(comm, {path}));
+Result solve_instance(const parallel::Comm& comm, LinearProgramInstance& instance,
+                      const std::vector<std::string>& settings) {
   state::Config config;
   for (const auto& s : settings) config.assign(s);
   const auto method = instance.make_method("halpern-pdhg", config);
@@ -57,6 +56,14 @@ Result solve_file(const parallel::Comm& comm, const std::string& path,
   result.x.assign(x.begin(), x.end());
   result.status = map.integers("status")[0];
   return result;
+}
+
+Result solve_file(const parallel::Comm& comm, const std::string& path,
+                  const std::vector<std::string>& settings = {}) {
+  LinearProgramOptions options;
+  options.mps = path;
+  LinearProgramInstance instance(comm, DistributedProgram::read(comm, options));
+  return solve_instance(comm, instance, settings);
 }
 
 double figure(const solve::Certificate& certificate, const std::string& name) {
@@ -194,6 +201,61 @@ TEST_F(LinearProgramTest, TheBitsDoNotDependOnTheNumberOfRanks) {
   }
 }
 
+Result solve_made(const parallel::Comm& comm, const LinearProgramOptions& options,
+                  const std::vector<std::string>& settings = {}) {
+  LinearProgramInstance instance(comm, DistributedProgram::read(comm, options));
+  return solve_instance(comm, instance, settings);
+}
+
+TEST_F(LinearProgramTest, ARandomProgramHasItsKnownOptimum) {
+  LinearProgramOptions options;
+  options.generate = "random";
+  options.rows = 60;
+  options.columns = 150;
+  for (const std::int64_t seed : {0, 1, 2}) {
+    options.seed = seed;
+    const Result r = solve_made(comm_, options);
+    EXPECT_EQ(r.summary.stop, solve::Stop::converged);
+    EXPECT_LE(figure(r.certificate, "objective_error_relative"), 1e-7) << seed;
+    EXPECT_LE(r.certificate.measure, 1.01e-8);
+  }
+  const Result steps = solve_made(comm_, options, {"method.polish=off"});
+  EXPECT_LE(figure(steps.certificate, "objective_error_relative"), 1e-7);
+}
+
+TEST_F(LinearProgramTest, TransportMeetsADualBoundWithTheSameBitsOnAnyRanks) {
+  LinearProgramOptions options;
+  options.generate = "transport";
+  options.rows = 12;
+  options.columns = 30;
+  const Result together = solve_made(comm_, options, {"method.polish=off"});
+  EXPECT_EQ(together.summary.stop, solve::Stop::converged);
+  EXPECT_LE(together.certificate.measure, 1.01e-8);
+  const Result alone = solve_made(parallel::Comm(), options, {"method.polish=off"});
+  EXPECT_EQ(together.summary.objective, alone.summary.objective);
+  const double both = figure(together.certificate, "dual_objective");
+  EXPECT_NEAR(together.summary.objective, both, 1e-7);
+  EXPECT_GT(both, 0.0);
+}
+
+TEST_F(LinearProgramTest, TripsUnderCapacitiesTakeTheOtherRoad) {
+  // 10 trips from 1 to 2: the direct link carries 6 in 1 minute, the detour over 3 the rest in 2.
+  const ProgramFile net(comm_, "equipoise-net",
+                        "<NUMBER OF ZONES> 2\n<NUMBER OF NODES> 3\n<FIRST THRU NODE> 3\n"
+                        "<NUMBER OF LINKS> 3\n<END OF METADATA>\n"
+                        "1 2 6 1 1 0 0 0 0 1 ;\n1 3 20 1 1 0 0 0 0 1 ;\n3 2 20 1 1 0 0 0 0 1 ;\n");
+  const ProgramFile trips(comm_, "equipoise-trips",
+                          "<NUMBER OF ZONES> 2\n<TOTAL OD FLOW> 10\n<END OF METADATA>\n"
+                          "Origin 1\n 2 : 10.0;\n");
+  LinearProgramOptions options;
+  options.generate = "multicommodity";
+  options.net = net.path();
+  options.trips = trips.path();
+  const Result r = solve_made(comm_, options);
+  EXPECT_EQ(r.summary.stop, solve::Stop::converged);
+  EXPECT_NEAR(r.summary.objective, 6.0 + 4.0 * 2.0, 1e-6);
+}
+
 /// Copies the fields of one method into another of the same layout.
 class Copy : public state::FieldVisitor {
  public:
@@ -225,8 +287,9 @@ class Copy : public state::FieldVisitor {
 
 TEST_F(LinearProgramTest, AResumedMethodContinuesBitByBit) {
   if (!std::filesystem::exists(lp_folder())) GTEST_SKIP() << "no shared data: " << lp_folder();
-  LinearProgramInstance instance(
-      comm_, DistributedProgram::read(comm_, {lp_folder() + "/netlib/kb2.mps.gz"}));
+  LinearProgramOptions options;
+  options.mps = lp_folder() + "/netlib/kb2.mps.gz";
+  LinearProgramInstance instance(comm_, DistributedProgram::read(comm_, options));
   const auto make = [&] {
     state::Config config;
     config.assign("method.polish=off");

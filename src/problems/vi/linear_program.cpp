@@ -1,8 +1,10 @@
+#include "program_generate.hpp"
 #include "program_halpern.hpp"
 #include "program_spread.hpp"
 
 #include <equipoise/formats/mps.hpp>
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/partition/distributed_vector.hpp>
 #include <equipoise/problems/vi/linear_program.hpp>
 #include <equipoise/state/field_map.hpp>
 
@@ -75,8 +77,13 @@ std::string quoted(const std::string& name) {
   return out + '"';
 }
 
-void write_solution(const std::string& path, const formats::MpsProgram& p,
-                    const std::vector<double>& x, const std::vector<double>& y) {
+/// A program without names gets x1, x2, ... and y1, y2, ...
+void write_solution(const std::string& path, formats::MpsProgram p, const std::vector<double>& x,
+                    const std::vector<double>& y) {
+  for (std::size_t j = p.column_names.size(); j < x.size(); ++j)
+    p.column_names.push_back(fmt::format("x{}", j + 1));
+  for (std::size_t i = p.row_names.size(); i < y.size(); ++i)
+    p.row_names.push_back(fmt::format("y{}", i + 1));
   std::FILE* const file = std::fopen(path.c_str(), "wb");
   if (!file) throw CheckpointError("{}: cannot be written ({})", path, std::strerror(errno));
   fmt::print(file, "kind,name,value\n");
@@ -91,6 +98,22 @@ void write_solution(const std::string& path, const formats::MpsProgram& p,
 
 void LinearProgramOptions::describe(state::OptionVisitor& visit) {
   visit.option("mps", mps, "MPS or QPS file, free or fixed format, plain, gzip or bzip2");
+  visit.choice("generate", generate, {"none", "transport", "random", "multicommodity"},
+               "instead of a file: goods from random sources (rows) to random sinks (columns); a "
+               "random sparse program with a known optimum; all trips of a road network under its "
+               "capacities");
+  visit.option("rows", rows, "sources of transport, rows of random",
+               state::Limits{1.0, 2147483647.0});
+  visit.option("columns", columns, "sinks of transport, columns of random",
+               state::Limits{1.0, 2147483647.0});
+  visit.option("per_column", per_column, "coefficients of a column of random", state::at_least_one);
+  visit.option("seed", seed, "of transport and random", state::non_negative);
+  visit.option("net", net, "network of multicommodity, a TNTP file");
+  visit.option("trips", trips, "trips of multicommodity, a TNTP file");
+  visit.option("overflow_cost", overflow_cost,
+               "what a unit above the capacity of a link costs in multicommodity, times the mean "
+               "free-flow time",
+               state::non_negative);
 }
 
 DistributedProgram DistributedProgram::spread(const parallel::Comm& comm,
@@ -132,10 +155,84 @@ DistributedProgram DistributedProgram::spread(const parallel::Comm& comm,
   return p;
 }
 
+namespace {
+
+/// Every rank makes its lines; costs and row bounds of a known pair come from two products.
+/// **Collective.**
+DistributedProgram made(const parallel::Comm& comm,
+                        std::shared_ptr<const ProgramGenerator> generator) {
+  const ProgramGenerator& g = *generator;
+  DistributedProgram p;
+  p.generator = std::move(generator);
+  p.name = g.name();
+  const auto layout = [&](std::int64_t size) {
+    return partition::Layout::uniform(size, partition::default_chunks(size), comm.size());
+  };
+  p.rows = layout(g.rows());
+  p.columns = layout(g.columns());
+  std::vector<double> x, y;
+  const auto columns = p.columns.owned(comm.rank());
+  for (std::int64_t j = columns.begin; j < columns.end; ++j) {
+    const GeneratedLine line = g.column(j);
+    p.cost.push_back(line.cost);
+    p.lower.push_back(line.lower);
+    p.upper.push_back(line.upper);
+    x.push_back(line.known);
+  }
+  const auto rows = p.rows.owned(comm.rank());
+  for (std::int64_t i = rows.begin; i < rows.end; ++i) {
+    const GeneratedLine line = g.row(i);
+    p.row_lower.push_back(line.lower);
+    p.row_upper.push_back(line.upper);
+    y.push_back(line.known);
+  }
+  if (g.has_optimum()) {
+    partition::DistributedMatrix matrix(comm, p.rows.coordinates(), p.columns.coordinates(),
+                                        p.entries(comm.rank()));
+    std::vector<double> ax(y.size()), aty(x.size());
+    matrix.multiply(x, ax);
+    matrix.multiply_transposed(y, aty);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      p.row_lower[i] += ax[i];
+      p.row_upper[i] += ax[i];
+    }
+    for (std::size_t j = 0; j < x.size(); ++j) p.cost[j] += aty[j];
+    p.optimum = partition::dot(comm, p.columns, p.cost, x);
+    p.nonzeros = matrix.nonzeros();
+  } else {
+    p.nonzeros = comm.sum(static_cast<std::int64_t>(p.entries(comm.rank()).size()));
+  }
+  p.largest_bound = comm.max(std::max(largest_finite(p.row_lower), largest_finite(p.row_upper)));
+  p.largest_cost = comm.max(largest_finite(p.cost));
+  p.fingerprint = fmt::format("lp {} rows={} columns={} nonzeros={}", p.name, g.rows(), g.columns(),
+                              p.nonzeros);
+  return p;
+}
+
+}  // namespace
+
+std::vector<partition::Triplet> DistributedProgram::entries(int rank) const {
+  if (!generator) return matrix;
+  std::vector<partition::Triplet> out;
+  const auto mine = columns.owned(rank);
+  for (std::int64_t j = mine.begin; j < mine.end; ++j) generator->entries(j, out);
+  return out;
+}
+
 DistributedProgram DistributedProgram::read(const parallel::Comm& comm,
                                             const LinearProgramOptions& options) {
+  if (options.generate != "none") {
+    if (!options.mps.empty()) {
+      throw ConfigurationError(
+          "problem.mps and problem.generate are both given; leave one of them out");
+    }
+    return made(comm, parallel::agree(comm, [&] {
+                  return std::shared_ptr<const ProgramGenerator>(ProgramGenerator::make(options));
+                }));
+  }
   if (options.mps.empty()) {
-    throw ConfigurationError("problem.mps is missing; give an MPS or QPS file");
+    throw ConfigurationError(
+        "problem.mps is missing; give an MPS or QPS file, or problem.generate");
   }
   const auto whole = parallel::agree(comm, [&] {
     return comm.rank() == 0 ? formats::read_mps(options.mps) : formats::MpsProgram();
@@ -153,6 +250,8 @@ solve::Facts LinearProgramInstance::facts() const {
                         {"rows", fmt::format("{}", p.rows.dimension())},
                         {"columns", fmt::format("{}", p.columns.dimension())},
                         {"nonzeros", fmt::format("{}", p.nonzeros)}};
+  if (!std::isnan(p.optimum))
+    facts.emplace_back("known optimum", fmt::format("{:.15g}", p.optimum));
   if (p.quadratic_nonzeros > 0)
     facts.emplace_back("quadratic nonzeros", fmt::format("{}", p.quadratic_nonzeros));
   return facts;
@@ -189,7 +288,10 @@ std::vector<std::string> LinearProgramInstance::export_csv(state::Stateful& solu
   const auto y = gather(comm_, program_->rows, {y_owned.begin(), y_owned.end()});
   const std::string path = directory + "/solution.csv";
   parallel::agree(comm_, [&] {
-    if (comm_.rank() == 0) write_solution(path, formats::read_mps(program_->path), x, y);
+    if (comm_.rank() > 0) return;
+    write_solution(path,
+                   program_->generator ? formats::MpsProgram() : formats::read_mps(program_->path),
+                   x, y);
   });
   return {path};
 }

@@ -6,7 +6,6 @@
 #include <equipoise/state/field_map.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 namespace equipoise::problems {
@@ -20,17 +19,27 @@ constexpr double rounding_of_ray = 1e-9;
 
 std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
-/// out += factor * M v, or with M transposed.
-void add_product(const std::vector<formats::MpsEntry>& matrix, const Vector& v, double factor,
-                 bool transposed, Vector& out) {
-  for (const auto& e : matrix) {
-    if (transposed) {
-      out[at(e.column)] += factor * e.value * v[at(e.row)];
-    } else {
-      out[at(e.row)] += factor * e.value * v[at(e.column)];
+/// The program as the certificate sees it: vectors in full on every rank, of the matrices a share.
+struct Shared {
+  const parallel::Comm& comm;
+  MpsProgram p;
+
+  /// M v, or with M transposed, in plain sums. **Collective**, one allreduce.
+  [[nodiscard]] Vector product(const std::vector<formats::MpsEntry>& matrix, const Vector& v,
+                               bool transposed, std::size_t size) const {
+    Vector out(size);
+    for (const auto& e : matrix) {
+      if (transposed) {
+        out[at(e.column)] += e.value * v[at(e.row)];
+      } else {
+        out[at(e.row)] += e.value * v[at(e.column)];
+      }
     }
+    MPI_Allreduce(MPI_IN_PLACE, out.data(), static_cast<int>(out.size()), MPI_DOUBLE, MPI_SUM,
+                  comm.handle());
+    return out;
   }
-}
+};
 
 double inner(const Vector& a, const Vector& b) {
   double sum = 0.0;
@@ -74,13 +83,13 @@ double largest_finite(const Vector& a, const Vector& b) {
   return largest;
 }
 
-Figures certify_pair(const MpsProgram& p, const Vector& x, const Vector& y) {
-  Vector ax(y.size()), qx(x.size());
-  add_product(p.matrix, x, 1.0, false, ax);
-  add_product(p.quadratic, x, 1.0, false, qx);
+Figures certify_pair(const Shared& s, const Vector& x, const Vector& y) {
+  const MpsProgram& p = s.p;
+  const Vector ax = s.product(p.matrix, x, false, y.size());
+  const Vector qx = s.product(p.quadratic, x, false, x.size());
+  const Vector aty = s.product(p.matrix, y, true, x.size());
   Vector z = p.cost;
-  add_product(p.matrix, y, -1.0, true, z);
-  for (std::size_t j = 0; j < z.size(); ++j) z[j] += qx[j];
+  for (std::size_t j = 0; j < z.size(); ++j) z[j] += qx[j] - aty[j];
   const Support rows(y, ax, p.row_lower, p.row_upper);
   const Support columns(z, x, p.lower, p.upper);
   const double bend = inner(x, qx);
@@ -104,12 +113,12 @@ Figures certify_pair(const MpsProgram& p, const Vector& x, const Vector& y) {
 }
 
 /// y scaled to max |y| = 1; entries of A'y below 1e-9 count as zero.
-Figures certify_dual_ray(const MpsProgram& p, Vector y) {
+Figures certify_dual_ray(const Shared& s, Vector y) {
+  const MpsProgram& p = s.p;
   const double size = largest_finite(y, {});
   for (double& v : y) v /= size;
-  Vector z(p.cost.size());
-  add_product(p.matrix, y, -1.0, true, z);
-  for (double& v : z) v = std::abs(v) < rounding_of_ray ? 0.0 : v;
+  Vector z = s.product(p.matrix, y, true, p.cost.size());
+  for (double& v : z) v = std::abs(v) < rounding_of_ray ? 0.0 : -v;
   const Support rows(y, Vector(y.size()), p.row_lower, p.row_upper);
   const Support columns(z, Vector(z.size()), p.lower, p.upper);
   return {{"infeasibility_margin", rows.value + columns.value},
@@ -117,12 +126,12 @@ Figures certify_dual_ray(const MpsProgram& p, Vector y) {
 }
 
 /// x scaled to max |x| = 1.
-Figures certify_direction(const MpsProgram& p, Vector x) {
+Figures certify_direction(const Shared& s, Vector x) {
+  const MpsProgram& p = s.p;
   const double size = largest_finite(x, {});
   for (double& v : x) v /= size;
-  Vector ax(p.row_lower.size()), qx(x.size());
-  add_product(p.matrix, x, 1.0, false, ax);
-  add_product(p.quadratic, x, 1.0, false, qx);
+  const Vector ax = s.product(p.matrix, x, false, p.row_lower.size());
+  const Vector qx = s.product(p.quadratic, x, false, x.size());
   const auto leaves = [](const Vector& change, const Vector& lower, const Vector& upper) {
     double worst = 0.0;
     for (std::size_t i = 0; i < change.size(); ++i) {
@@ -137,21 +146,45 @@ Figures certify_direction(const MpsProgram& p, Vector x) {
                      largest_finite(qx, {})})}};
 }
 
-Figures certify_serially(const MpsProgram& p, ProgramStatus status, const Vector& x,
-                         const Vector& y, double& measure) {
-  Figures figures;
-  if (status == ProgramStatus::infeasible) {
-    figures = certify_dual_ray(p, y);
-    measure = figures[0].second > 1e-6 ? figures[1].second : HUGE_VAL;
-  } else if (status == ProgramStatus::unbounded) {
-    figures = certify_direction(p, x);
-    measure = figures[0].second < -1e-6 ? figures[1].second : HUGE_VAL;
-  } else {
-    figures = certify_pair(p, x, y);
-    measure = 0.0;
-    for (std::size_t k = 5; k < figures.size(); ++k) measure = std::max(measure, figures[k].second);
+/// The whole of a vector of which every rank holds a part. **Collective.**
+Vector everywhere(const parallel::Comm& comm, const partition::Layout& layout,
+                  std::span<const double> owned) {
+  Vector whole = gather(comm, layout, {owned.begin(), owned.end()});
+  whole.resize(static_cast<std::size_t>(layout.dimension()));
+  comm.broadcast(std::span<double>(whole));
+  return whole;
+}
+
+/// Reads the file again on rank 0, or makes this rank's columns again. **Collective.**
+Shared load(const parallel::Comm& comm, const DistributedProgram& program) {
+  Shared s{comm, parallel::agree(comm, [&] {
+             return comm.rank() == 0 && !program.generator ? formats::read_mps(program.path)
+                                                           : MpsProgram();
+           })};
+  MpsProgram& p = s.p;
+  if (program.generator) {
+    for (const auto& e : program.entries(comm.rank())) {
+      p.matrix.push_back(
+          {static_cast<std::int32_t>(e.row), static_cast<std::int32_t>(e.column), e.value});
+    }
+    p.cost = everywhere(comm, program.columns, program.cost);
+    p.lower = everywhere(comm, program.columns, program.lower);
+    p.upper = everywhere(comm, program.columns, program.upper);
+    p.row_lower = everywhere(comm, program.rows, program.row_lower);
+    p.row_upper = everywhere(comm, program.rows, program.row_upper);
+    return s;
   }
-  return figures;
+  for (Vector* v : {&p.cost, &p.lower, &p.upper}) {
+    v->resize(static_cast<std::size_t>(program.columns.dimension()));
+    comm.broadcast(std::span<double>(*v));
+  }
+  for (Vector* v : {&p.row_lower, &p.row_upper}) {
+    v->resize(static_cast<std::size_t>(program.rows.dimension()));
+    comm.broadcast(std::span<double>(*v));
+  }
+  comm.broadcast(std::span<double>(&p.constant, 1));
+  p.maximise = program.maximise;
+  return s;
 }
 
 }  // namespace
@@ -160,34 +193,27 @@ solve::Certificate LinearProgramInstance::certify(state::Stateful& solution) {
   state::FieldMap map;
   solution.fields(map);
   const auto status = static_cast<ProgramStatus>(map.integers("status")[0]);
-  const auto x_owned = map.doubles("x");
-  const auto y_owned = map.doubles("y");
-  const Vector x = gather(comm_, program_->columns, {x_owned.begin(), x_owned.end()});
-  const Vector y = gather(comm_, program_->rows, {y_owned.begin(), y_owned.end()});
-  solve::Certificate certificate;
-  parallel::agree(comm_, [&] {
-    if (comm_.rank() != 0) return;
-    certificate.values =
-        certify_serially(formats::read_mps(program_->path), status, x, y, certificate.measure);
-  });
-  // The others learn the figures: the names in one text, the numbers behind them.
-  std::string names;
-  Vector numbers = {certificate.measure};
-  for (const auto& [name, value] : certificate.values) {
-    names += name + '\n';
-    numbers.push_back(value);
+  const Vector x = everywhere(comm_, program_->columns, map.doubles("x"));
+  const Vector y = everywhere(comm_, program_->rows, map.doubles("y"));
+  const Shared shared = load(comm_, *program_);
+  solve::Certificate c;
+  if (status == ProgramStatus::infeasible) {
+    c.values = certify_dual_ray(shared, y);
+    c.measure = c.values[0].second > 1e-6 ? c.values[1].second : HUGE_VAL;
+  } else if (status == ProgramStatus::unbounded) {
+    c.values = certify_direction(shared, x);
+    c.measure = c.values[0].second < -1e-6 ? c.values[1].second : HUGE_VAL;
+  } else {
+    c.values = certify_pair(shared, x, y);
+    for (std::size_t k = 5; k < c.values.size(); ++k)
+      c.measure = std::max(c.measure, c.values[k].second);
+    if (!std::isnan(program_->optimum)) {
+      c.values.emplace_back(
+          "objective_error_relative",
+          std::abs(c.values[0].second - program_->optimum) / (1.0 + std::abs(program_->optimum)));
+    }
   }
-  names = comm_.broadcast(names);
-  numbers.resize(1 + static_cast<std::size_t>(std::count(names.begin(), names.end(), '\n')));
-  comm_.broadcast(std::span<double>(numbers));
-  certificate = {{}, numbers[0]};
-  std::size_t begin = 0;
-  for (std::size_t k = 1; k < numbers.size(); ++k) {
-    const std::size_t end = names.find('\n', begin);
-    certificate.values.emplace_back(names.substr(begin, end - begin), numbers[k]);
-    begin = end + 1;
-  }
-  return certificate;
+  return c;
 }
 
 }  // namespace equipoise::problems

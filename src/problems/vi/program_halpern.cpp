@@ -16,6 +16,11 @@ namespace equipoise::problems {
 namespace {
 
 constexpr std::int64_t restart_check = 8;
+/// How far a restart moves the logarithm of the primal weight to that of the distances' ratio.
+constexpr double weight_gain = 0.99;
+/// A polish may cost so many operations at once, and so many times those spent on products.
+constexpr double polish_at_once = 1e10, polish_share = 2.0;
+constexpr double polish_factorizations = 30.0;  ///< expected
 constexpr double ray_tolerance = 1e-8;
 constexpr double ray_zero = 1e-9;  ///< smaller entries of a ray's A'y are rounding
 
@@ -46,7 +51,7 @@ HalpernPdhg::HalpernPdhg(parallel::Comm comm, std::shared_ptr<const DistributedP
       options_(options),
       tolerance_(tolerance),
       matrix_(comm_, program_->rows.coordinates(), program_->columns.coordinates(),
-              program_->matrix),
+              program_->entries(comm_.rank())),
       quadratic_(comm_, program_->columns.coordinates(), program_->columns.coordinates(),
                  program_->quadratic),
       cost_(program_->cost),
@@ -204,7 +209,7 @@ void HalpernPdhg::restart() {
   const double dx = partition::norm(comm_, program_->columns, x_work_);
   const double dy = partition::norm(comm_, program_->rows, y_work_);
   if (dx > 1e-10 && dy > 1e-10) {
-    weight_ = std::exp(0.5 * std::log(dy / dx) + 0.5 * std::log(weight_));
+    weight_ = std::exp(weight_gain * std::log(dy / dx) + (1.0 - weight_gain) * std::log(weight_));
   }
   x_ = x_anchor_ = x_new_;
   y_ = y_anchor_ = y_new_;
@@ -287,7 +292,7 @@ bool HalpernPdhg::check() {
   if (options_.polish == "auto" && total_ >= next_polish_ &&
       program_->nonzeros + program_->quadratic_nonzeros <= options_.polish_nonzeros) {
     next_polish_ = 2 * total_;
-    return polish();
+    return worth_polishing() && polish();
   }
   return false;
 }
@@ -386,7 +391,23 @@ bool HalpernPdhg::prove_unbounded(Vector x) {
   return true;
 }
 
-bool HalpernPdhg::polish() {
+/// Rank 0 counts the operations of a factorisation, once, and compares them with those of the
+/// products so far.
+bool HalpernPdhg::worth_polishing() {
+  const double entries = static_cast<double>(program_->nonzeros + program_->quadratic_nonzeros);
+  const double allowed =
+      polish_at_once + polish_share * 2.0 * entries * static_cast<double>(products_);
+  if (polish_cost_ < 0.0) {
+    const LocalProgram local = gather_program();
+    polish_cost_ = polish_factorizations * comm_.max(parallel::agree(comm_, [&] {
+      return comm_.rank() == 0 ? factorization_cost(local) : 0.0;
+    }));
+  }
+  return polish_cost_ <= allowed;
+}
+
+/// The whole program on rank 0. **Collective.**
+LocalProgram HalpernPdhg::gather_program() {
   const DistributedProgram& p = *program_;
   LocalProgram local;
   local.cost = gather(comm_, p.columns, p.cost);
@@ -394,11 +415,17 @@ bool HalpernPdhg::polish() {
   local.upper = gather(comm_, p.columns, p.upper);
   local.row_lower = gather(comm_, p.rows, p.row_lower);
   local.row_upper = gather(comm_, p.rows, p.row_upper);
-  local.matrix = gather(comm_, p.matrix);
+  local.matrix = gather(comm_, p.entries(comm_.rank()));
   local.quadratic = gather(comm_, p.quadratic);
   local.constant = p.constant;
   local.largest_bound = p.largest_bound;
   local.largest_cost = p.largest_cost;
+  return local;
+}
+
+bool HalpernPdhg::polish() {
+  const DistributedProgram& p = *program_;
+  LocalProgram local = gather_program();
   Vector x = gather(comm_, p.columns, best_.x);
   Vector y = gather(comm_, p.rows, best_.y);
   Vector dual_ray, primal_ray;

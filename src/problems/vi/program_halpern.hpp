@@ -1,6 +1,7 @@
 #pragma once
 
 #include "program_kkt.hpp"
+#include "program_newton.hpp"
 
 #include <equipoise/problems/vi/linear_program.hpp>
 
@@ -46,8 +47,9 @@ struct ProgramSolution : state::Stateful {
 /// Two products with A an iteration (three with Q), each entry by one rank in a fixed order.
 /// Programs of at most `polish_nonzeros` coefficients are also gathered on rank 0, after
 /// `polish_after` iterations and again whenever their number has doubled, for Newton's method from
-/// the current pair, and for rays where that finds no solution; the outcome is taken only if it
-/// passes the same tests. Rays also come from the differences of iterates.
+/// the current pair, and for rays where that finds no solution, as soon as the fill of its
+/// factorisation makes this no dearer than a few times the products so far; the outcome is taken
+/// only if it passes the same tests. Rays also come from the differences of iterates.
 class HalpernPdhg final : public solve::Method {
  public:
   /// `tolerance`: what the polish aims at. **Collective.**
@@ -81,6 +83,8 @@ class HalpernPdhg final : public solve::Method {
   bool prove_infeasible(Vector y);
   bool prove_unbounded(Vector x);
   bool polish();
+  bool worth_polishing();
+  LocalProgram gather_program();
   void unscale(const Vector& x, const Vector& y, Vector& to_x, Vector& to_y) const;
   void multiply(const Vector& x, Vector& out);
   void multiply_transposed(const Vector& y, Vector& out);
@@ -98,6 +102,7 @@ class HalpernPdhg final : public solve::Method {
 
   Vector x_, y_, x_anchor_, y_anchor_;  // the state
   double weight_ = 1.0, first_residual_ = 0.0;
+  double polish_cost_ = -1.0;  // operations, found when first asked for
   std::int64_t inner_ = 0, total_ = 0, next_polish_ = 0;
   ProgramSolution best_;
 

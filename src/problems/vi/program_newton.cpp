@@ -1,5 +1,6 @@
 #include "program_newton.hpp"
 
+#include <Eigen/OrderingMethods>
 #include <Eigen/SparseCholesky>
 #include <Eigen/SparseCore>
 
@@ -86,19 +87,7 @@ Standard::Standard(const LocalProgram& p)
 /// for every ordering (Vanderbei 1995). Solutions are refined against the matrix without it.
 class AugmentedSystem {
  public:
-  explicit AugmentedSystem(const Standard& s) : s_(s) {
-    Triplets t;
-    for (Index j = 0; j < s.size + s.m; ++j) t.emplace_back(narrow(j), narrow(j), 1.0);
-    for (Index j = 0; j < s.size; ++j) {
-      for (Sparse::InnerIterator it(s.quadratic, j); it; ++it) {
-        if (it.row() > j) t.emplace_back(narrow(it.row()), narrow(j), it.value());
-      }
-      for (Sparse::InnerIterator it(s.equality, j); it; ++it) {
-        t.emplace_back(narrow(s.size + it.row()), narrow(j), it.value());
-      }
-    }
-    matrix_.resize(s.size + s.m, s.size + s.m);
-    matrix_.setFromTriplets(t.begin(), t.end());
+  explicit AugmentedSystem(const Standard& s) : s_(s), matrix_(pattern(s)) {
     curvature_ = s.quadratic.diagonal();
     factor_.analyzePattern(matrix_);
     residual_.resize(s.size + s.m);
@@ -133,6 +122,23 @@ class AugmentedSystem {
   }
 
   [[nodiscard]] std::int64_t factorizations() const { return factorizations_; }
+
+  /// The lower triangle; the diagonal comes first in every column.
+  static Sparse pattern(const Standard& s) {
+    Triplets t;
+    for (Index j = 0; j < s.size + s.m; ++j) t.emplace_back(narrow(j), narrow(j), 1.0);
+    for (Index j = 0; j < s.size; ++j) {
+      for (Sparse::InnerIterator it(s.quadratic, j); it; ++it) {
+        if (it.row() > j) t.emplace_back(narrow(it.row()), narrow(j), it.value());
+      }
+      for (Sparse::InnerIterator it(s.equality, j); it; ++it) {
+        t.emplace_back(narrow(s.size + it.row()), narrow(j), it.value());
+      }
+    }
+    Sparse matrix(s.size + s.m, s.size + s.m);
+    matrix.setFromTriplets(t.begin(), t.end());
+    return matrix;
+  }
 
  private:
   double& pivot(Index j) { return matrix_.valuePtr()[matrix_.outerIndexPtr()[j]]; }
@@ -489,6 +495,32 @@ std::vector<double> recession_ray(const LocalProgram& program, NewtonResult& wor
   work.factorizations += result.factorizations;
   for (std::size_t j = 0; j < x.size(); ++j) x[j] *= program.column_scale[j];
   return x;
+}
+
+/// Column counts by walking up the elimination tree from every entry (Liu 1990), after the ordering
+/// that the factorisation uses.
+double factorization_cost(const LocalProgram& program) {
+  const Sparse lower = AugmentedSystem::pattern(Standard(program));
+  Eigen::PermutationMatrix<Eigen::Dynamic, Eigen::Dynamic, int> order;
+  const Sparse full = lower.selfadjointView<Eigen::Lower>();
+  Eigen::AMDOrdering<int>()(full, order);
+  const Index n = full.cols();
+  // `order` maps new to old positions.
+  std::vector<Index> position(at(n)), parent(at(n), -1), seen(at(n), -1), count(at(n), 0);
+  for (Index k = 0; k < n; ++k) position[at(order.indices()[k])] = k;
+  double entries = 0.0, operations = 0.0;
+  for (Index k = 0; k < n; ++k) {
+    seen[at(k)] = k;
+    for (Sparse::InnerIterator it(full, order.indices()[k]); it; ++it) {
+      for (Index i = position[at(it.row())]; i < k && seen[at(i)] != k; i = parent[at(i)]) {
+        if (parent[at(i)] < 0) parent[at(i)] = k;
+        seen[at(i)] = k;
+        operations += 2.0 * static_cast<double>(++count[at(i)]);
+        if (++entries > 0x1p30) return HUGE_VAL;
+      }
+    }
+  }
+  return operations;
 }
 
 NewtonResult newton_polish(const LocalProgram& program, double tolerance, std::vector<double>& x,

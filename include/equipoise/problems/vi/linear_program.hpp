@@ -6,6 +6,7 @@
 #include <equipoise/solve/instance.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,29 +19,41 @@ namespace equipoise::problems {
 
 struct LinearProgramOptions {
   std::string mps;
+  std::string generate = "none";
+  std::int64_t rows = 100, columns = 200, per_column = 5, seed = 0;
+  std::string net, trips;
+  double overflow_cost = 10.0;
   void describe(state::OptionVisitor& visit);
 };
+
+class ProgramGenerator;
 
 /// A linear or convex quadratic program over ranks, every rank with its rows and columns:
 /// min c'x + x'Qx/2 + constant, row_lower <= A x <= row_upper, lower <= x <= upper.
 struct DistributedProgram {
-  std::string path;
+  std::string path;                                   ///< of the file, if it came from one
+  std::shared_ptr<const ProgramGenerator> generator;  ///< what made it, else
   std::string fingerprint;
   std::string name;
   partition::Layout rows, columns;
   std::vector<double> cost, lower, upper;     ///< [owned columns]
   std::vector<double> row_lower, row_upper;   ///< [owned rows]
-  std::vector<partition::Triplet> matrix;     ///< A, the owned rows in order
+  std::vector<partition::Triplet> matrix;     ///< A of a file, the owned rows in order
   std::vector<partition::Triplet> quadratic;  ///< Q, the owned rows in order
   std::int64_t nonzeros = 0, quadratic_nonzeros = 0;
   double constant = 0.0;
   bool maximise = false;                           ///< of the file; here everything is minimised
   double largest_bound = 0.0, largest_cost = 0.0;  ///< largest finite row bound, max |c|
+  double optimum = std::numeric_limits<double>::quiet_NaN();  ///< where it is known
+
+  /// This rank's share of A: its rows of a file; its columns, made anew, of a generated program.
+  [[nodiscard]] std::vector<partition::Triplet> entries(int rank) const;
 
   /// Spreads the program that rank 0 holds. **Collective.**
   static DistributedProgram spread(const parallel::Comm& comm, const formats::MpsProgram& whole,
                                    const std::string& path);
-  /// Reads an MPS or QPS file on rank 0 and spreads it. **Collective.**
+  /// Reads an MPS or QPS file on rank 0 and spreads it, or makes a program, every rank its own
+  /// columns and rows. **Collective.**
   static DistributedProgram read(const parallel::Comm& comm, const LinearProgramOptions& options);
 };
 
@@ -66,8 +79,8 @@ class LinearProgramInstance : public solve::Instance {
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override;
   std::unique_ptr<state::Stateful> solution_storage() override;
-  /// Reads the file again and computes the residuals of the pair, or the margin of the ray, on
-  /// rank 0 in plain sums.
+  /// Reads the file again, or makes the program's columns again, and computes the residuals of the
+  /// pair, or the margin of the ray, in plain sums.
   solve::Certificate certify(state::Stateful& solution) override;
   /// `solution.csv` with the columns kind, name, value: kind x for columns, y for duals of rows (of
   /// the minimisation).
