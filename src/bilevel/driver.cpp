@@ -137,6 +137,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
             std::vector<double>(std::max(dy, x_.size()))};
   for (auto* buffer : {&yn_, &vn_, &yo_, &vo_}) buffer->resize(dy);
   mixed_.resize(x_.size());
+  if (view.has("x_support")) exchange_.allow_sparse();
   next_.resize(x_.size());
 }
 
@@ -302,7 +303,15 @@ void Driver::visit_block(std::int64_t i, double weight, bool everything) {
   if (!options_.track_hessian) update(bv, now_.linear, before_.linear, u);
   update({0.0, bx.now, bx.previous}, now_.outer, before_.outer, mixed_);
   if (!all_finite(s) || !all_finite(u)) mixed_[0] = std::numeric_limits<double>::quiet_NaN();
-  exchange_.add(i, weight, mixed_);
+  const auto support = oracle_.view().table().x_support;
+  if (support && tables_.empty() && !lower_batch_.empty() && !upper_batch_.empty()) {
+    support(oracle_.view().self(), i, lower_batch_, upper_batch_, support_);
+    // Entry 0 carries what is not finite.
+    if (std::find(support_.begin(), support_.end(), 0) == support_.end()) support_.push_back(0);
+    exchange_.add_sparse(i, weight, mixed_, support_);
+  } else {
+    exchange_.add(i, weight, mixed_);
+  }
   visited_[local] = iteration_;
 }
 

@@ -216,8 +216,8 @@ const std::vector<double>& SelfTuning::inner() {
 }
 
 parallel::Traffic SelfTuning::traffic() const {
-  auto sum = exchange_.channel().traffic();
-  sum += differences_.channel().traffic();
+  auto sum = exchange_.traffic();
+  sum += differences_.traffic();
   return sum;
 }
 

@@ -108,6 +108,91 @@ TEST(Federated, IsStormWithOneLocalStepAndConvergesWithMore) {
   EXPECT_LE(last, 0.05);
 }
 
+/// Weighted least squares of one unknown per block whose weights x_j belong to samples: a batch
+/// touches its own entries of x only.
+struct Touching {
+  static constexpr std::int64_t samples = 400;
+  bool tells = true;
+  static double a(std::int64_t i, std::int64_t j) {
+    return std::sin(0.7 * static_cast<double>(j) + 1.9 * static_cast<double>(i));
+  }
+  std::int64_t dim_outer() const { return samples; }
+  std::int64_t num_blocks() const { return 6; }
+  std::int64_t dim_inner(std::int64_t) const { return 1; }
+  std::int64_t num_samples(std::int64_t, bilevel::Level) const { return samples; }
+  template <class Work>
+  static void each(bilevel::Batch batch, Work work) {
+    const auto n = batch.empty() ? samples : std::ssize(batch);
+    for (std::int64_t k = 0; k < n; ++k)
+      work(batch.empty() ? k : batch[static_cast<std::size_t>(k)], 1.0 / static_cast<double>(n));
+  }
+  static double weight(In x, std::int64_t j) {
+    return 1.0 + std::exp(x[static_cast<std::size_t>(j)]);
+  }
+  void grad_y_g(std::int64_t i, bilevel::Batch b, In x, In y, Out out) const {
+    out[0] = 0.0;
+    each(b, [&](std::int64_t j, double s) { out[0] += s * weight(x, j) * (y[0] - a(i, j)); });
+  }
+  void grad_y_f(std::int64_t, bilevel::Batch, In, In y, Out out) const { out[0] = y[0] - 0.2; }
+  void grad_x_f(std::int64_t, bilevel::Batch, In, In, Out out) const {
+    std::fill(out.begin(), out.end(), 0.0);
+  }
+  void hvp_yy_g(std::int64_t, bilevel::Batch b, In x, In, In v, Out out) const {
+    out[0] = 0.0;
+    each(b, [&](std::int64_t j, double s) { out[0] += s * weight(x, j) * v[0]; });
+  }
+  void jvp_xy_g(std::int64_t i, bilevel::Batch b, In x, In y, In v, Out out) const {
+    std::fill(out.begin(), out.end(), 0.0);
+    each(b, [&](std::int64_t j, double s) {
+      out[static_cast<std::size_t>(j)] += s * (weight(x, j) - 1.0) * (y[0] - a(i, j)) * v[0];
+    });
+  }
+};
+/// The same, saying so.
+struct Telling : Touching {
+  void x_support(std::int64_t, bilevel::Batch lower, bilevel::Batch,
+                 std::vector<std::int64_t>& out) const {
+    out.assign(lower.begin(), lower.end());
+  }
+};
+
+// Pairs in place of dense vectors: the same iterates to rounding, the same bits on any ranks, and
+// 12 bytes a touched entry.
+TEST(SparseMean, SendsPairsWhereTheSupportIsSmall) {
+  const Touching silent;
+  const Telling telling;
+  bilevel::DriverOptions options;
+  options.lower = options.linear = "sgd";
+  options.outer = "storm";
+  options.batch = 5;
+  options.blocks = 3;
+  options.lower_step = 0.3;
+  options.outer_step = 5.0;
+  options.evaluate_every = 0;
+  bilevel::Driver dense({world(), bilevel::OracleView(silent), 64, 3}, options);
+  bilevel::Driver sparse({world(), bilevel::OracleView(telling), 64, 3}, options);
+  bilevel::Driver alone({parallel::Comm(), bilevel::OracleView(telling), 64, 3}, options);
+  for (int k = 0; k < 40; ++k) {
+    dense.step();
+    sparse.step();
+    alone.step();
+  }
+  EXPECT_EQ(sparse.outer(), alone.outer());
+  double moved = 0.0;
+  for (std::size_t k = 0; k < sparse.outer().size(); ++k) {
+    EXPECT_NEAR(sparse.outer()[k], dense.outer()[k], 1e-13);
+    moved = std::max(moved, std::abs(sparse.outer()[k]));
+  }
+  EXPECT_GT(moved, 1e-3);
+  // At most 5 samples and entry 0 from each of 3 blocks, one block a class: 6 pairs a message.
+  EXPECT_LE(sparse.traffic().uplink_per_agent, 40 * 6 * 12);
+  EXPECT_GE(dense.traffic().uplink_per_agent, 40 * 400 * 8);
+  if (world().size() == 1) {
+    EXPECT_EQ(sparse.traffic().sent, 0);
+  }
+  EXPECT_EQ(sparse.traffic().rounds, 40);
+}
+
 /// Ridge regression with one log penalty: g = |A w - b|^2 / 2n + exp(x) |w|^2 / 2, and a response
 /// model w = (1 + phi_1 x + phi_2 x^2 ...) of its own: w_k = phi_k0 + phi_k1 x + phi_k2 x^2.
 struct Ridge {

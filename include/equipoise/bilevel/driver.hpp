@@ -94,7 +94,7 @@ class Driver final : public MethodBase {
   std::vector<double> materialised_;
   // scratch
   SampledBlocks sample_;
-  std::vector<std::int64_t> lower_batch_, upper_batch_;
+  std::vector<std::int64_t> lower_batch_, upper_batch_, support_;
   std::int64_t lower_slot_ = 0, upper_slot_ = 0;
   Raw now_, before_;
   std::vector<double> yn_, vn_, yo_, vo_, mixed_, next_;

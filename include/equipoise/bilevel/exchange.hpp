@@ -3,6 +3,7 @@
 #include <equipoise/bilevel/blocks.hpp>
 #include <equipoise/compress/mean.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -27,18 +28,38 @@ class Exchange {
   void add(std::int64_t block, double weight, std::span<const double> h);
   /// Sets the term of a hosted class, which weighs as many blocks as it has.
   void set_class(std::int64_t number, std::span<const double> h);
+  /// As `add`, for an h that is 0 outside of `support` (distinct entries).
+  void add_sparse(std::int64_t block, double weight, std::span<const double> h,
+                  std::span<const std::int64_t> support);
+  /// Lets `mean` send (index, value) pairs where all terms were added by `add_sparse` and the pairs
+  /// are fewer than a quarter of the entries: an allgather of 12 bytes a pair, classes added in
+  /// order. Costs one more reduction of 8 bytes a round. No effect with a codec.
+  void allow_sparse() { sparse_allowed_ = mean_.setting().codec == "identity"; }
   /// The mean through the codec, or without it. **Collective**, one round.
-  void mean(std::int64_t iteration, std::span<double> out) { mean_(iteration, terms_, out); }
+  void mean(std::int64_t iteration, std::span<double> out);
   void dense(std::span<double> out) { mean_.dense(terms_, out); }
 
+  [[nodiscard]] parallel::Traffic traffic() const {
+    auto sum = mean_.traffic();
+    sum += sparse_traffic_;
+    return sum;
+  }
   [[nodiscard]] compress::Mean& channel() { return mean_; }
   [[nodiscard]] const compress::Mean& channel() const { return mean_; }
 
  private:
+  [[nodiscard]] std::span<double> row(std::int64_t number);
+  [[nodiscard]] bool few();
+  void mean_of_pairs(std::span<double> out);
+
   const Blocks* blocks_;
   std::size_t dimension_;
   std::vector<double> terms_;
   compress::Mean mean_;
+  bool sparse_allowed_ = false, dense_terms_ = false;
+  std::vector<std::vector<std::int64_t>> touched_;  ///< entries of each hosted class
+  std::vector<std::byte> packed_, gathered_;
+  parallel::Traffic sparse_traffic_;
 };
 
 }  // namespace equipoise::bilevel

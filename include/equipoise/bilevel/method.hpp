@@ -32,7 +32,7 @@ class MethodBase : public solve::Method {
   [[nodiscard]] solve::Counters counters() const override {
     return CountedOracle::named(oracle_.counts());
   }
-  [[nodiscard]] parallel::Traffic traffic() const override { return exchange_.channel().traffic(); }
+  [[nodiscard]] parallel::Traffic traffic() const override { return exchange_.traffic(); }
   void solution(state::FieldVisitor& visit) override;
 
   [[nodiscard]] const std::vector<double>& outer() const { return x_; }
