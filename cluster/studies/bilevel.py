@@ -44,7 +44,7 @@ class Book:
         if left <= 0:
             sys.exit(4)
         ended = subprocess.run([self.command, "bench", "bilevel-trials", f"bench.trials={todo}",
-                                f"bench.out={done}", f"bench.seconds={left:.0f}"])
+                                f"bench.out={done}", f"bench.seconds={max(left, 1):.0f}"])
         if ended.returncode:
             sys.exit(ended.returncode)
         wanted = {trial["id"] for trial in trials}
