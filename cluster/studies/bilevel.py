@@ -242,7 +242,7 @@ def exact(book):
 # ---- ijcnn1 ----------------------------------------------------------------------------------------
 IJCNN1 = 0.2034980473
 OURS = ["method.name=saba", "method.policy=resilient", "method.lower_step=1", "method.outer_step=1",
-        "method.most=4"]
+        "method.most=10"]
 
 
 def selection(book):
@@ -252,8 +252,7 @@ def selection(book):
                      objective=IJCNN1 + 1e-6)
     rows = [row(f"{name}-{s}", [f"method.name={name}", f"method.lower_step={s}", f"method.outer_step={s}"], n)
             for name, s, n in (("saba", 0.25, 7000000), ("srba", 0.5, 1000000), ("spaba", 0.5, 1000000))]
-    rows += [row(f"saba resilient s{seed}", OURS, 1500000, seed) for seed in (1, 2, 3)]
-    rows += [row("saba resilient to 10", [*OURS, "method.most=10"], 1500000)]
+    rows += [row(f"saba resilient s{seed}", OURS, 2000000, seed) for seed in (1, 2, 3)]
     rows += [row("bsvrb", ["method.name=bsvrb", "method.lower_step=1", "method.outer_step=1", "method.alpha=0.05",
                            "method.beta=0.05"], 150000),
              row("soba", ["method.name=soba", "method.lower_step=1", "method.outer_step=1"], 300000)]
