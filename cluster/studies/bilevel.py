@@ -44,7 +44,7 @@ class Book:
         if left <= 0:
             sys.exit(4)
         ended = subprocess.run([self.command, "bench", "bilevel-trials", f"bench.trials={todo}",
-                                f"bench.out={done}", f"bench.seconds={left:.0f}"])
+                                f"bench.out={done}", f"bench.seconds={max(left, 1):.0f}"])
         if ended.returncode:
             sys.exit(ended.returncode)
         wanted = {trial["id"] for trial in trials}
@@ -125,31 +125,31 @@ def speedup(book):
                 best = min(best, (statistics.median(t[0] for t in times), (e0, t0)))
         tuned[variant] = best[1]
         print(f"{variant}: e0, t0 at I = 10, B = 32: {best[1]} ({text(best[0])} iterations)")
-    for variant in VARIANTS:
-        if tuned[variant] is None:
-            print(f"{variant}: no setting of the grid reached the target")
-            continue
-        every = variant in ("bsvrb", "sgd")
+    runs = [(variant, variant, setting) for variant, setting in tuned.items() if setting]
+    if tuned["bsvrb"]:
+        runs.append(("bsvrb, half steps", "bsvrb", tuple(step / 2 for step in tuned["bsvrb"])))
+    for label, variant, setting in runs:
+        every = variant == "bsvrb" or variant == "sgd"
         cells = [(i, b) for i in widths for b in batches if every or b == 32 and i in (5, 10, 50)]
-        found = book.run(f"cells {variant}", [speedup_trial(variant, *tuned[variant], i, b, seed)
+        found = book.run(f"cells {variant}", [speedup_trial(variant, *setting, i, b, seed)
                                               for i, b in cells for seed in seeds])
         points = []
         for i, b in cells:
-            results = [found[speedup_trial(variant, *tuned[variant], i, b, seed)["id"]] for seed in seeds]
+            results = [found[speedup_trial(variant, *setting, i, b, seed)["id"]] for seed in seeds]
             hits = [hit(result, "residual", TARGET * 1.37) for result in results]
             points += [(i, b, h[0]) for h in hits if h and i < BLOCKS]
             iterations = median_or_none([h[0] if h else None for h in hits])
             calls = median_or_none([h[1] if h else None for h in hits])
-            table.append((variant, i, b, iterations, calls, sum(h is not None for h in hits)))
+            table.append((label, i, b, iterations, calls, sum(h is not None for h in hits)))
         if every and len(points) > 20:
             p, dp, q, dq = fit(points)
-            print(f"{variant}: T ~ I^-{p:.3f} B^-{q:.3f}, 95 % intervals +-{dp:.3f} and +-{dq:.3f} "
-                  "(theory: 1 to 1.5, and 0.5)")
+            print(f"{label}: T ~ I^-{p:.3f} B^-{q:.3f}, 95 % intervals +-{dp:.3f} and +-{dq:.3f} from {len(points)} "
+                  f"of {sum(i < BLOCKS for i, _ in cells) * 10} runs (theory: 1 to 1.5, and 0.5)")
     print("\n| method | I | B | iterations (median) | oracle calls | seeds that arrive |\n|---|---|---|---|---|---|")
     for variant, i, b, iterations, calls, arrived in table:
         print(f"| {variant} | {i} | {b} | {text(iterations)} | {text(calls, '{:.3g}')} | {arrived} of 10 |")
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
-    for panel, variant in zip(axes, ("bsvrb", "sgd")):
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True)
+    for panel, variant in zip(axes, ("bsvrb", "bsvrb, half steps", "sgd")):
         for colour, b in zip(COLOURS, batches):
             row = [(i * math.sqrt(b), t) for v, i, bb, t, _, _ in table if v == variant and bb == b and t is not None]
             if row:
@@ -241,7 +241,8 @@ def exact(book):
 
 # ---- ijcnn1 ----------------------------------------------------------------------------------------
 IJCNN1 = 0.2034980473
-OURS = ["method.name=saba", "method.policy=resilient", "method.lower_step=1", "method.outer_step=1"]
+OURS = ["method.name=saba", "method.policy=resilient", "method.lower_step=1", "method.outer_step=1",
+        "method.most=10"]
 
 
 def selection(book):
@@ -249,8 +250,8 @@ def selection(book):
         return trial(name, ["problem.name=selection", *words, "method.evaluate_every=20000" if "saba res" not in name
                             else "method.evaluate_every=5000", f"run.seed={seed}"], iterations,
                      objective=IJCNN1 + 1e-6)
-    rows = [row(f"{name}-{s}", [f"method.name={name}", f"method.lower_step={s}", f"method.outer_step={s}"], 1000000)
-            for name, s in (("saba", 0.25), ("srba", 0.5), ("spaba", 0.5))]
+    rows = [row(f"{name}-{s}", [f"method.name={name}", f"method.lower_step={s}", f"method.outer_step={s}"], n)
+            for name, s, n in (("saba", 0.25, 7000000), ("srba", 0.5, 1000000), ("spaba", 0.5, 1000000))]
     rows += [row(f"saba resilient s{seed}", OURS, 2000000, seed) for seed in (1, 2, 3)]
     rows += [row("bsvrb", ["method.name=bsvrb", "method.lower_step=1", "method.outer_step=1", "method.alpha=0.05",
                            "method.beta=0.05"], 150000),

@@ -22,7 +22,7 @@ struct DriverOptions {
   std::string policy = "plain";  ///< how x moves along z; see `StepPolicy`
   std::int64_t window = 0;       ///< of the resilient policy; 0 takes a pass over all samples
   double longest = 1.0;          ///< most an entry of x moves in a window of the resilient policy
-  double most = 10.0;            ///< largest factor of the resilient policy
+  double most = 4.0;             ///< largest factor of the resilient policy
   EstimatorConstants constants;
   double radius = 1e300;       ///< bound on |v|
   bool move_all = false;       ///< unsampled blocks move on along their old estimates (lazily)
