@@ -129,6 +129,16 @@ std::string refuse_partitioned(const ProblemView& problem, const std::string& me
          "extragradient";
 }
 
+namespace {
+
+/// Chunks that the codecs of a mean cut a vector into.
+int chunk_count(const Evaluation& f) {
+  return f.setting().chunks > 0 ? static_cast<int>(f.setting().chunks)
+                                : partition::default_chunks(f.problem().dimension());
+}
+
+}  // namespace
+
 SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
                          const Compression& compression) {
   if (compression.server_codec != "identity") {
@@ -139,13 +149,12 @@ SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
   }
   const ProblemView& problem = f.problem();
   const std::int64_t d = problem.dimension();
-  const std::int64_t chunks =
-      f.setting().chunks > 0 ? f.setting().chunks : partition::default_chunks(d);
+  const int chunks = chunk_count(f);
   return {f.setting().comm,
           f.setting().seed,
           f.mean().setting().weights,
           participants,
-          compress::make_codec(compression.codec, {d, problem.agents(), static_cast<int>(chunks)}),
+          compress::make_codec(compression.codec, {d, problem.agents(), chunks}),
           d,
           chunks};
 }
@@ -166,16 +175,26 @@ double usual_snapshot_probability(const Evaluation& f) {
   return snapshot_probability(f, f.mean().device().beta);
 }
 
-double measured_snapshot_probability(const Evaluation& f, std::int64_t bytes) {
-  const std::int64_t largest = f.setting().comm.max(bytes);
-  const double full = 8.0 * static_cast<double>(f.problem().dimension());
-  return snapshot_probability(f, full / static_cast<double>(std::max<std::int64_t>(largest, 1)));
-}
-
-double Base::measure_compression(double& p) {
+double Base::measure_compression(double& p, std::span<const double> rows) {
+  if (!std::isnan(f_.mean().device().beta)) return 1.0;
+  const auto d = static_cast<std::int64_t>(f_.size());
+  const auto chunks = partition::Partition::uniform(d, chunk_count(f_));
+  const auto codec =
+      compress::make_codec(f_.mean().setting().codec, {d, f_.problem().agents(), chunks.parts()});
+  std::int64_t largest = 1;
+  compress::Selection selection;
+  std::vector<std::byte> message;
+  for (std::int64_t m = f_.hosted().begin; m < f_.hosted().end; ++m) {
+    const auto row = rows.subspan(static_cast<std::size_t>((m - f_.hosted().begin) * d), f_.size());
+    const parallel::Draw draw(f_.setting().seed, parallel::Purpose::mask, iteration_, m);
+    message.clear();
+    codec->prepare(row, draw, m, selection);
+    codec->encode(row, selection, {0, d}, chunks, draw, message);
+    largest = std::max(largest, static_cast<std::int64_t>(message.size()));
+  }
+  largest = f_.setting().comm.max(largest);
   const double before = p;
-  p = measured_snapshot_probability(f_,
-                                    f_.mean().traffic().uplink_per_agent - uplink_before_first_);
+  p = snapshot_probability(f_, 8.0 * static_cast<double>(d) / static_cast<double>(largest));
   return p / before;
 }
 

@@ -68,11 +68,10 @@ class Base : public solve::Method {
   /// Evaluates the measure and marks the report as fresh; a NaN fails the run.
   void assess(std::span<const double> z, std::span<const double> operator_value,
               std::span<double> scratch);
-  /// After the first compressed mean: p as its messages really were, where it was left to the
-  /// method. Returns the factor that p has changed by, 1 for a codec of fixed length.
-  /// **Collective**, one reduction.
-  [[nodiscard]] double measure_compression(double& p);
-  void begin_measuring() { uplink_before_first_ = f_.mean().traffic().uplink_per_agent; }
+  /// p as messages like `rows` [hosted x d] really are long, where the codec does not know its
+  /// beta: encoded whole, so that the length depends on no rank count. Returns the factor that p
+  /// has changed by. **Collective**, one reduction.
+  [[nodiscard]] double measure_compression(double& p, std::span<const double> rows);
   std::vector<double> vector() const { return std::vector<double>(f_.size(), 0.0); }
   std::vector<double> start() const {
     auto z = vector();
@@ -84,7 +83,6 @@ class Base : public solve::Method {
   Measure measure_;
   solve::Report report_;
   std::int64_t iteration_ = 0;
-  std::int64_t uplink_before_first_ = 0;
   std::vector<std::pair<std::string, std::string>> notes_;
 };
 
@@ -103,9 +101,6 @@ std::string refuse_partitioned(const ProblemView& problem, const std::string& me
 /// sparsifier, however few bytes its values take. A codec that does not know its beta gets 1/d
 /// until a message has been measured.
 double usual_snapshot_probability(const Evaluation& f);
-/// The same with the beta of one message of the largest `bytes` over agents. **Collective**, one
-/// reduction.
-double measured_snapshot_probability(const Evaluation& f, std::int64_t bytes);
 /// A mean over `participants` agents drawn anew each iteration, with the device codec.
 SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
                          const Compression& compression);

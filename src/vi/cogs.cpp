@@ -106,13 +106,12 @@ class OptimisticSliding final : public Base {
       snapshot();
       if (adaptive()) adapt();
     }
-    if (iteration_ == 0) begin_measuring();
     if (sampled_) {
       sampled_bracket();
     } else {
       bracket();
     }
-    if (iteration_ == 0 && measures_) (void)measure_compression(p_);
+    if (iteration_ == 0 && measures_) (void)measure_compression(p_, send_);
     advance();
     ++iteration_;
     if (!measure_.needs_operator()) {

@@ -91,7 +91,6 @@ class Masha final : public Base {
 
   void step() override {
     report_.fresh = false;
-    if (iteration_ == 0) begin_measuring();
     move_to(half_, {});
     if (sampled_) sampled_->draw(iteration_);
     differences();
@@ -166,7 +165,7 @@ class Masha final : public Base {
 
   /// Steps go with sqrt(p).
   void correct_probability() {
-    const double factor = std::sqrt(measure_compression(p_));
+    const double factor = std::sqrt(measure_compression(p_, rows_));
     if (rule_.kind == StepRule::Kind::number || factor == 1.0) return;
     guard_.step *= factor;
     guard_.cap *= factor;

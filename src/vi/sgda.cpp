@@ -17,7 +17,7 @@ struct SgdaOptions {
   std::int64_t horizon = 2000;
   std::int64_t check_every = 0;
   std::int64_t participants = 0;
-  Compression compression;
+  Compression compression{.codec = "max-norm:15", .server_codec = ""};
   void describe(state::OptionVisitor& visit) {
     visit.option("step", step,
                  "auto and theory (0.5/L at the start, less with a codec that keeps little), or a "
@@ -35,8 +35,10 @@ struct SgdaOptions {
                  "fewer the codec must be unbiased",
                  state::non_negative);
     visit.option("codec", compression.codec, "codec from agents to owners, with error feedback");
-    visit.option("server_codec", compression.server_codec,
-                 "codec from owners to all, with error feedback");
+    visit.option(
+        "server_codec", compression.server_codec,
+        "codec from owners to all, with error feedback; empty takes method.codec, and none "
+        "with participants");
     visit.option("collective", compression.collective, compress::collective_choices);
   }
 };
@@ -52,8 +54,8 @@ struct SgdaOptions {
 class Sgda final : public Base {
  public:
   Sgda(const Setting& setting, const ProblemView& problem, const SgdaOptions& options)
-      : Base(setting, problem, with_feedback(options)),
-        options_(options),
+      : Base(setting, problem, resolved(options).compression),
+        options_(resolved(options)),
         z_(start()),
         direction_(vector()),
         mean_(vector()),
@@ -61,10 +63,10 @@ class Sgda final : public Base {
         rows_(f_.rows_size()) {
     if (options_.batch > 0 && !problem.finite_sum()) options_.batch = 0;
     if (options_.participants > 0) {
-      require_unbiased(f_, "sgda with method.participants", options.compression);
-      sampled_.emplace(sampled_mean(f_, options_.participants, options.compression));
+      require_unbiased(f_, "sgda with method.participants", options_.compression);
+      sampled_.emplace(sampled_mean(f_, options_.participants, options_.compression));
     } else {
-      require_contractive(f_, options.compression);
+      require_contractive(f_, options_.compression);
       for (std::int64_t m = f_.hosted().begin; m < f_.hosted().end; ++m) hosted_.push_back(m);
     }
     const StepRule rule = StepRule::parse(options.step);
@@ -113,10 +115,13 @@ class Sgda final : public Base {
   }
 
  private:
-  static Compression with_feedback(const SgdaOptions& options) {
-    Compression compression = options.compression;
+  static SgdaOptions resolved(SgdaOptions options) {
+    Compression& compression = options.compression;
     compression.error_feedback = options.participants == 0;
-    return compression;
+    if (compression.server_codec.empty()) {
+      compression.server_codec = options.participants > 0 ? "identity" : compression.codec;
+    }
+    return options;
   }
 
   double first_step() {
@@ -167,7 +172,9 @@ class Sgda final : public Base {
 
 MethodSpec sgda_spec() {
   return spec_of<Sgda, SgdaOptions>(
-      "sgda", "stochastic descent-ascent of a fixed length, compressed with error feedback",
+      "sgda",
+      "stochastic descent-ascent of a fixed length, compressed with error feedback (default "
+      "max-norm:15 both ways)",
       refuse_partitioned);
 }
 

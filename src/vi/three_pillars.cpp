@@ -71,9 +71,8 @@ class ThreePillars final : public Base {
     differences(u_, rows_);
     const std::size_t n = rows_.size();
     for (std::size_t i = 0; i < n; ++i) rows_[i] -= rows_at_w_[i];
-    if (iteration_ == 0) begin_measuring();
     f_.compressed(iteration_, rows_, x_);
-    if (iteration_ == 0 && measures_) (void)measure_compression(p_);
+    if (iteration_ == 0 && measures_) (void)measure_compression(p_, rows_);
     linalg::add_scaled(u_, -guard_.step, x_, z_);
     f_.prox(0.0, z_);
     const parallel::Draw coin(f_.setting().seed, parallel::Purpose::coin, iteration_);

@@ -413,7 +413,7 @@ TEST(Digits, CompressedTrainingIsAsRobustAsDense) {
     return std::pair(std::stod(problem.check(field(*method, "z"))[0].second), field(*method, "z"));
   };
   std::int64_t dense = 0, compressed = 0;
-  const auto all = accuracy({"method.horizon=300"}, &dense, Comm());
+  const auto all = accuracy({"method.horizon=300", "method.codec=identity"}, &dense, Comm());
   const std::vector<const char*> sparse = {"method.horizon=300", "method.codec=topk:0.05",
                                            "method.server_codec=topk:0.1"};
   const auto few = accuracy(sparse, &compressed, Comm());

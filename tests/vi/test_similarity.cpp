@@ -155,11 +155,8 @@ TEST(Similarity, SnapshotProbabilityIsMeasured) {
     state::FieldMap before;
     method->fields(before);
     EXPECT_DOUBLE_EQ(before.number("p"), 0.01);  // 1/d: nothing is known
-    const std::int64_t sent = method->traffic().uplink_per_agent;
     method->step();
     // Everything is above the threshold, so a message is at least as long as a full vector.
-    const std::int64_t message = comm.max(method->traffic().uplink_per_agent - sent);
-    EXPECT_GE(message, 800);
     state::FieldMap after;
     method->fields(after);
     EXPECT_EQ(after.number("p"), 1.0);
@@ -168,7 +165,7 @@ TEST(Similarity, SnapshotProbabilityIsMeasured) {
     fixed->fields(one);
     fixed->step();
     fixed->fields(two);
-    EXPECT_NEAR(one.number("p"), two.number("p"), 0.02);
+    EXPECT_EQ(one.number("p"), two.number("p"));
   });
 }
 
