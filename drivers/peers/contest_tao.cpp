@@ -156,12 +156,15 @@ Score run(Contest& contest, const Setting& setting) {
   if (setting.krylov_tolerance > 0.0 && ksp != nullptr) {
     check(KSPSetTolerances(ksp, setting.krylov_tolerance, PETSC_DEFAULT, PETSC_DEFAULT, 1000));
   }
-  if (ksp != nullptr) {
+  // The default of tron, nls and ntr needs an assembled matrix; those of the bounded Newton methods
+  // rely on their own.
+  if (ksp != nullptr && (!contest.bounded() || setting.type == "tron")) {
     PC pc = nullptr;
     check(KSPGetPC(ksp, &pc));
-    check(PCSetType(pc, PCNONE));  // its own default needs an assembled matrix
+    check(PCSetType(pc, PCNONE));
   }
-  if (setting.metric && ksp != nullptr) {
+  // With bounds the mass matrix is lumped and the grid uniform: the metric is a multiple of 1.
+  if (setting.metric && ksp != nullptr && !contest.bounded()) {
     PC pc = nullptr;
     check(KSPGetPC(ksp, &pc));
     check(PCSetType(pc, PCSHELL));

@@ -41,58 +41,78 @@ void assign(const Eigen::VectorXd& values, Vec vector) {
 
 }  // namespace
 
+struct ReducedNewton::Model {
+  Model(const Tracking& problem, const ControlLimits& within, std::int64_t most)
+      : limits(within),
+        beta(problem.beta),
+        memory(most),
+        comm(problem.grid().comm()),
+        weight(entries(problem.grid().lumped_mass())),
+        u(Eigen::VectorXd::Constant(weight.size(), std::clamp(0.0, within.lower, within.upper))),
+        gradient(Eigen::VectorXd::Zero(weight.size())) {}
+  ControlLimits limits;
+  double beta;
+  std::int64_t memory;
+  parallel::Comm comm;
+  Eigen::VectorXd weight, u, gradient;  // local entries
+  Eigen::MatrixXd directions, images;   // [owned, capacity]
+  std::int64_t pairs = 0;
+
+  void sum(double* values, std::size_t count) const {
+    MPI_Allreduce(MPI_IN_PLACE, values, static_cast<int>(count), MPI_DOUBLE, MPI_SUM,
+                  comm.handle());
+  }
+  [[nodiscard]] double l1(const Eigen::VectorXd& v) const {
+    return limits.sparsity * weight.dot(v.cwiseAbs());
+  }
+  [[nodiscard]] Eigen::MatrixXd factor() const;
+  [[nodiscard]] Eigen::VectorXd minimize(const Eigen::MatrixXd& z) const;
+  void remember(Eigen::VectorXd d, Eigen::VectorXd image);
+};
+
 ReducedNewton::ReducedNewton(std::shared_ptr<const Tracking> problem, const ControlLimits& limits,
                              const ReducedNewtonOptions& options)
     : problem_(with_lumped_mass(std::move(problem))),
       limits_(limits),
       options_(options),
       functional_(problem_, Riesz::mass, options.inner_tolerance),
-      weight_(entries(problem_->grid().lumped_mass())),
       control_(functional_.space().primal()),
       step_(functional_.space().primal()),
       derivative_(functional_.space().dual()) {
   limits_.validate();
-  u_ = Eigen::VectorXd::Constant(weight_.size(), std::clamp(0.0, limits_.lower, limits_.upper));
-  gradient_ = Eigen::VectorXd::Zero(weight_.size());
+  model_ = std::make_unique<Model>(*problem_, limits_, options_.memory);
 }
 
-void ReducedNewton::sum(double* values, std::size_t count) const {
-  MPI_Allreduce(MPI_IN_PLACE, values, static_cast<int>(count), MPI_DOUBLE, MPI_SUM,
-                problem_->grid().comm().handle());
-}
-
-double ReducedNewton::l1(const Eigen::VectorXd& u) const {
-  return limits_.sparsity * weight_.dot(u.cwiseAbs());
-}
+ReducedNewton::~ReducedNewton() = default;
 
 void ReducedNewton::start() {
-  assign(u_, control_.values);
-  double absolute = l1(u_);
-  sum(&absolute, 1);
+  assign(model_->u, control_.values);
+  double absolute = model_->l1(model_->u);
+  model_->sum(&absolute, 1);
   cost_ = functional_.value(control_) + absolute;
   functional_.derivative(derivative_);
-  gradient_ = entries(derivative_.values).cwiseQuotient(weight_);
+  model_->gradient = entries(derivative_.values).cwiseQuotient(model_->weight);
   iteration_ = 0;
   measure();
 }
 
 void ReducedNewton::measure() {
   double sums[2] = {0.0, 0.0};
-  for (Eigen::Index i = 0; i < u_.size(); ++i) {
-    const double p = gradient_[i] - problem_->beta * u_[i];
-    const double gap = u_[i] - limits_.control(problem_->beta, p);
-    sums[0] += weight_[i] * gap * gap;
-    sums[1] += weight_[i] * u_[i] * u_[i];
+  for (Eigen::Index i = 0; i < model_->u.size(); ++i) {
+    const double p = model_->gradient[i] - problem_->beta * model_->u[i];
+    const double gap = model_->u[i] - limits_.control(problem_->beta, p);
+    sums[0] += model_->weight[i] * gap * gap;
+    sums[1] += model_->weight[i] * model_->u[i] * model_->u[i];
   }
-  sum(sums, 2);
+  model_->sum(sums, 2);
   residual_ = std::sqrt(sums[0] / (sums[1] > 0.0 ? sums[1] : 1.0));
 }
 
 /// Z [owned, rank] of the model.
-Eigen::MatrixXd ReducedNewton::model_factor() {
-  if (pairs_ == 0) return Eigen::MatrixXd(u_.size(), 0);
-  const auto d = directions_.leftCols(pairs_), y = images_.leftCols(pairs_);
-  Eigen::MatrixXd core = d.transpose() * weight_.asDiagonal() * y;
+Eigen::MatrixXd ReducedNewton::Model::factor() const {
+  if (pairs == 0) return Eigen::MatrixXd(u.size(), 0);
+  const auto d = directions.leftCols(pairs), y = images.leftCols(pairs);
+  Eigen::MatrixXd core = d.transpose() * weight.asDiagonal() * y;
   sum(core.data(), static_cast<std::size_t>(core.size()));
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(0.5 * (core + core.transpose()));
   const auto& values = eigen.eigenvalues();  // increasing
@@ -106,13 +126,12 @@ Eigen::MatrixXd ReducedNewton::model_factor() {
 /// The minimizer v of g.(v - u) + 1/2 (v - u).H (v - u) + l1(v) within the bounds: v is
 /// control(p + Z eta) node by node, where eta maximizes the concave
 /// min_v [...] with H reduced to beta, plus eta.Z^T (v - u) - 1/2 |eta|^2.
-Eigen::VectorXd ReducedNewton::minimize_model(const Eigen::MatrixXd& z) const {
-  const double beta = problem_->beta;
+Eigen::VectorXd ReducedNewton::Model::minimize(const Eigen::MatrixXd& z) const {
   const Eigen::Index rank = z.cols();
-  const Eigen::VectorXd p = gradient_ - beta * u_;
+  const Eigen::VectorXd p = gradient - beta * u;
   const auto minimizer = [&](const Eigen::VectorXd& eta) {
     Eigen::VectorXd v = p + z * eta;
-    for (double& entry : v) entry = limits_.control(beta, entry);
+    for (double& entry : v) entry = limits.control(beta, entry);
     return v;
   };
   struct Value {
@@ -121,10 +140,10 @@ Eigen::VectorXd ReducedNewton::minimize_model(const Eigen::MatrixXd& z) const {
   };
   const auto evaluate = [&](const Eigen::VectorXd& eta) {
     Value dual{minimizer(eta), {}, 0.0};
-    const Eigen::VectorXd s = dual.v - u_;
+    const Eigen::VectorXd s = dual.v - u;
     Eigen::VectorXd sums(rank + 1);
-    sums.head(rank) = z.transpose() * weight_.cwiseProduct(s);
-    sums[rank] = weight_.dot(s.cwiseProduct(gradient_ + 0.5 * beta * s)) + l1(dual.v) - l1(u_);
+    sums.head(rank) = z.transpose() * weight.cwiseProduct(s);
+    sums[rank] = weight.dot(s.cwiseProduct(gradient + 0.5 * beta * s)) + l1(dual.v) - l1(u);
     sum(sums.data(), static_cast<std::size_t>(rank + 1));
     dual.value = sums[rank] + eta.dot(sums.head(rank)) - 0.5 * eta.squaredNorm();
     dual.slope = sums.head(rank) - eta;
@@ -135,16 +154,16 @@ Eigen::VectorXd ReducedNewton::minimize_model(const Eigen::MatrixXd& z) const {
   const double enough = 1e-6 * now.slope.norm();
   for (int newton = 0; newton < 50 && now.slope.norm() > enough; ++newton) {
     // The derivative of v where it is free is -Z/beta.
-    Eigen::VectorXd free(weight_.size());
+    Eigen::VectorXd free(weight.size());
     const Eigen::VectorXd shifted = p + z * eta;
     for (Eigen::Index i = 0; i < free.size(); ++i) {
-      const bool moves = now.v[i] != 0.0 || limits_.sparsity == 0.0;
-      const double unbounded = -(shifted[i] + (now.v[i] > 0.0   ? limits_.sparsity
-                                               : now.v[i] < 0.0 ? -limits_.sparsity
+      const bool moves = now.v[i] != 0.0 || limits.sparsity == 0.0;
+      const double unbounded = -(shifted[i] + (now.v[i] > 0.0   ? limits.sparsity
+                                               : now.v[i] < 0.0 ? -limits.sparsity
                                                                 : 0.0)) /
                                beta;
-      const bool inside = unbounded > limits_.lower && unbounded < limits_.upper;
-      free[i] = moves && inside ? weight_[i] / beta : 0.0;
+      const bool inside = unbounded > limits.lower && unbounded < limits.upper;
+      free[i] = moves && inside ? weight[i] / beta : 0.0;
     }
     Eigen::MatrixXd matrix = z.transpose() * free.asDiagonal() * z;
     sum(matrix.data(), static_cast<std::size_t>(matrix.size()));
@@ -165,55 +184,56 @@ Eigen::VectorXd ReducedNewton::minimize_model(const Eigen::MatrixXd& z) const {
 }
 
 /// Takes up a pair (d, S*S d), d made orthonormal to the others.
-void ReducedNewton::remember(Eigen::VectorXd d, Eigen::VectorXd image) {
+void ReducedNewton::Model::remember(Eigen::VectorXd d, Eigen::VectorXd image) {
   const auto length = [&] {
-    double squared = d.dot(weight_.cwiseProduct(d));
+    double squared = d.dot(weight.cwiseProduct(d));
     sum(&squared, 1);
     return std::sqrt(squared);
   };
   const double before = length();
-  for (int pass = 0; pass < 2 && pairs_ > 0; ++pass) {
-    Eigen::VectorXd c = directions_.leftCols(pairs_).transpose() * weight_.cwiseProduct(d);
+  for (int pass = 0; pass < 2 && pairs > 0; ++pass) {
+    Eigen::VectorXd c = directions.leftCols(pairs).transpose() * weight.cwiseProduct(d);
     sum(c.data(), static_cast<std::size_t>(c.size()));
-    d -= directions_.leftCols(pairs_) * c;
-    image -= images_.leftCols(pairs_) * c;
+    d -= directions.leftCols(pairs) * c;
+    image -= images.leftCols(pairs) * c;
   }
   const double size = length();
   if (!(size > 1e-10 * before)) return;
-  if (pairs_ == options_.memory) pairs_ = 0;
-  if (pairs_ == directions_.cols()) {
-    const Eigen::Index capacity = std::min(options_.memory, std::max<std::int64_t>(16, 2 * pairs_));
-    directions_.conservativeResize(u_.size(), capacity);
-    images_.conservativeResize(u_.size(), capacity);
+  if (pairs == memory) pairs = 0;
+  if (pairs == directions.cols()) {
+    const Eigen::Index capacity = std::min(memory, std::max<std::int64_t>(16, 2 * pairs));
+    directions.conservativeResize(u.size(), capacity);
+    images.conservativeResize(u.size(), capacity);
   }
-  directions_.col(pairs_) = d / size;
-  images_.col(pairs_) = image / size;
-  ++pairs_;
+  directions.col(pairs) = d / size;
+  images.col(pairs) = image / size;
+  ++pairs;
 }
 
 void ReducedNewton::step() {
   if (iteration_ < 0) start();
   if (residual_ == 0.0 || !trouble_.empty()) return;
-  const Eigen::VectorXd target = minimize_model(model_factor());
-  Eigen::VectorXd d = target - u_;
+  const Eigen::VectorXd target = model_->minimize(model_->factor());
+  Eigen::VectorXd d = target - model_->u;
   assign(d, step_.values);
   functional_.hessian(step_, derivative_);
-  const Eigen::VectorXd image = entries(derivative_.values).cwiseQuotient(weight_);
-  double sums[3] = {weight_.dot(d.cwiseProduct(gradient_)), weight_.dot(d.cwiseProduct(image)),
-                    l1(target) - l1(u_)};
-  sum(sums, 3);
+  const Eigen::VectorXd image = entries(derivative_.values).cwiseQuotient(model_->weight);
+  double sums[3] = {model_->weight.dot(d.cwiseProduct(model_->gradient)),
+                    model_->weight.dot(d.cwiseProduct(image)),
+                    model_->l1(target) - model_->l1(model_->u)};
+  model_->sum(sums, 3);
   if (!(sums[1] > 0.0)) {
     trouble_ = fmt::format("the reduced Hessian has curvature {:.3e} along a step", sums[1]);
     return;
   }
   const double length = std::clamp(-(sums[0] + sums[2]) / sums[1], 0.0, 1.0);
-  double absolute = -l1(u_);
-  u_ = length < 1.0 ? Eigen::VectorXd(u_ + length * d) : target;
-  absolute += l1(u_);
-  sum(&absolute, 1);
-  gradient_ += length * image;
+  double absolute = -model_->l1(model_->u);
+  model_->u = length < 1.0 ? Eigen::VectorXd(model_->u + length * d) : target;
+  absolute += model_->l1(model_->u);
+  model_->sum(&absolute, 1);
+  model_->gradient += length * image;
   cost_ += length * sums[0] + 0.5 * length * length * sums[1] + absolute;
-  remember(d, image - problem_->beta * d);
+  model_->remember(d, image - problem_->beta * d);
   measure();
   ++iteration_;
 }
@@ -239,26 +259,26 @@ void ReducedNewton::fields(state::FieldVisitor& visit) {
     visit.partitioned(name, rows, part, 1, data);
     values = Eigen::Map<const Eigen::VectorXd>(data.data(), static_cast<Eigen::Index>(data.size()));
   };
-  local("control", u_);
-  local("gradient", gradient_);
-  visit.scalar("pairs", pairs_);  // before the vectors that it counts
-  if (pairs_ > directions_.cols()) {
-    directions_.conservativeResize(u_.size(), pairs_);
-    images_.conservativeResize(u_.size(), pairs_);
+  local("control", model_->u);
+  local("gradient", model_->gradient);
+  visit.scalar("pairs", model_->pairs);  // before the vectors that it counts
+  if (model_->pairs > model_->directions.cols()) {
+    model_->directions.conservativeResize(model_->u.size(), model_->pairs);
+    model_->images.conservativeResize(model_->u.size(), model_->pairs);
   }
-  for (std::int64_t k = 0; k < pairs_; ++k) {
-    local(fmt::format("direction_{}", k), directions_.col(k));
-    local(fmt::format("image_{}", k), images_.col(k));
+  for (std::int64_t k = 0; k < model_->pairs; ++k) {
+    local(fmt::format("direction_{}", k), model_->directions.col(k));
+    local(fmt::format("image_{}", k), model_->images.col(k));
   }
 }
 
 Vec ReducedNewton::control() {
-  assign(u_, control_.values);
+  assign(model_->u, control_.values);
   return control_.values;
 }
 
 void ReducedNewton::solution(state::FieldVisitor& visit) {
-  assign(u_, control_.values);
+  assign(model_->u, control_.values);
   functional_.value(control_);
   functional_.derivative(derivative_);
   visit_vector(visit, "control", problem_->grid().partition(), problem_->grid().comm().rank(),

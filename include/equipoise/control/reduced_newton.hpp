@@ -5,8 +5,6 @@
 #include <equipoise/solve/method.hpp>
 #include <equipoise/state/options.hpp>
 
-#include <Eigen/Core>
-
 #include <memory>
 #include <string>
 
@@ -35,6 +33,7 @@ class ReducedNewton : public solve::Method {
   /// The grid must have the element `fd`. **Collective.**
   ReducedNewton(std::shared_ptr<const Tracking> problem, const ControlLimits& limits,
                 const ReducedNewtonOptions& options);
+  ~ReducedNewton() override;
   void step() override;
   [[nodiscard]] solve::Report report() const override;
   [[nodiscard]] solve::Counters counters() const override {
@@ -47,21 +46,15 @@ class ReducedNewton : public solve::Method {
   [[nodiscard]] Vec control();
 
  private:
+  struct Model;  // the local entries and the pairs, in dense matrices
   void start();
   void measure();
-  void sum(double* values, std::size_t count) const;
-  [[nodiscard]] Eigen::MatrixXd model_factor();
-  [[nodiscard]] Eigen::VectorXd minimize_model(const Eigen::MatrixXd& z) const;
-  void remember(Eigen::VectorXd d, Eigen::VectorXd image);
-  [[nodiscard]] double l1(const Eigen::VectorXd& u) const;
-
   std::shared_ptr<const Tracking> problem_;
   ControlLimits limits_;
   ReducedNewtonOptions options_;
   TrackingFunctional functional_;
-  Eigen::VectorXd weight_, u_, gradient_;  // local entries
-  Eigen::MatrixXd directions_, images_;    // [owned, capacity]
-  std::int64_t pairs_ = 0, iteration_ = -1;
+  std::unique_ptr<Model> model_;
+  std::int64_t iteration_ = -1;
   double residual_ = solve::Report::unknown, cost_ = solve::Report::unknown;
   Primal control_, step_;
   Dual derivative_;
