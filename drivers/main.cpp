@@ -142,9 +142,8 @@ class CommandLine {
     check->add_option("words", words_, "CASE.toml and key=value overrides");
     check->callback(
         [this] { todo = [this](const auto& comm) { return check_command(comm, words_); }; });
-    auto* bench =
-        app_.add_subcommand("bench", "measure: mean, codecs, control, convergence, memory");
-    bench->add_option("name", topic_, "mean, codecs, control, convergence or memory")->required();
+    auto* bench = app_.add_subcommand("bench", "measure: mean, codecs, memory");
+    bench->add_option("name", topic_, "mean, codecs or memory")->required();
     bench->add_option("words", words_, "key=value");
     bench->callback([this] {
       todo = [this](const auto& comm) { return bench_command(comm, topic_, words_); };
