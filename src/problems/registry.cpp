@@ -8,6 +8,7 @@
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/linear_program.hpp>
 #include <equipoise/problems/vi/matching.hpp>
+#include <equipoise/problems/vi/matrix_game.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
 #include <equipoise/problems/vi/robust_classification.hpp>
 #include <equipoise/problems/vi/robust_regression.hpp>
@@ -40,6 +41,7 @@ const std::vector<solve::ProblemEntry>& problems() {
         traffic_problem(),
         lp_problem(),
         mcp_problem(),
+        matrix_game_problem(),
     };
     append(list, bilevel_problems());
     append(list, control_problems());
@@ -57,6 +59,7 @@ const std::vector<solve::MethodEntry>& methods() {
     list.push_back(path_projection_method());
     list.push_back(halpern_pdhg_method());
     list.push_back(semismooth_newton_method());
+    list.push_back(projected_multigrid_method());
     append(list, bilevel_methods());
     append(list, control_methods());
     append(list, pareto_methods());

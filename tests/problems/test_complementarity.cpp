@@ -71,6 +71,42 @@ TEST_F(ComplementarityTest, SemismoothNewtonFindsTheKnownSolutions) {
   }
 }
 
+TEST_F(ComplementarityTest, GamesHaveTheirClosedForms) {
+  for (const std::int64_t seed : {0, 1, 2}) {
+    for (const char* name : {"kelly", "shared-capacity"}) {
+      const ComplementarityOptions options{name, 12, seed};
+      const Result r = solve(options);
+      EXPECT_LE(error_to_known(options, r.z), 1e-9) << name << " " << seed;
+    }
+  }
+}
+
+/// Every buyer spends his budget, only on goods that give most for the money; every good is sold.
+TEST_F(ComplementarityTest, AFisherMarketClears) {
+  ComplementarityOptions options{"fisher", 0, 1};
+  options.buyers = 4;
+  const Result r = solve(options);
+  EXPECT_LE(r.certificate.values[0].second, 1e-10);
+  const Complementarity p = Complementarity::make(options);
+  std::vector<double> value(r.z.size());
+  p.f(r.z, value);
+  double prices = 0.0;
+  for (std::size_t j = 0; j < 4; ++j) {
+    double sold = 0.0;
+    for (std::size_t i = 0; i < 4; ++i) sold += r.z[4 * i + j];
+    EXPECT_NEAR(sold, 1.0, 1e-9);
+    prices += r.z[16 + j];
+  }
+  // F_x x = 0 summed up says: prices times goods are the budgets.
+  double spent = 0.0;
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t j = 0; j < 4; ++j) spent += r.z[16 + j] * r.z[4 * i + j];
+  }
+  EXPECT_NEAR(spent, prices, 1e-9);
+  EXPECT_GT(prices, 4.0);
+  EXPECT_LT(prices, 8.0);
+}
+
 TEST_F(ComplementarityTest, HarkerAndPangsProblemsToAResidualOf1e10) {
   for (const std::int64_t seed : {0, 1}) {
     const ComplementarityOptions options{"hp-hard", 60, seed};
@@ -90,8 +126,9 @@ TEST_F(ComplementarityTest, FirstOrderMethodsAgree) {
 }
 
 TEST_F(ComplementarityTest, JacobiansMatchDifferences) {
-  for (const char* name : {"lcp", "kojima-shindo", "josephy", "murty", "hp-hard", "nash-cournot"}) {
-    const Complementarity p = Complementarity::make({name, 6, 3});
+  for (const char* name : {"lcp", "kojima-shindo", "josephy", "murty", "hp-hard", "nash-cournot",
+                           "kelly", "fisher", "shared-capacity"}) {
+    const Complementarity p = Complementarity::make({name, 6, 3, 2});
     const auto d = static_cast<std::size_t>(p.dimension());
     std::vector<double> z(d), plus(d), minus(d);
     for (std::size_t i = 0; i < d; ++i) z[i] = 3.0 + 0.7 * static_cast<double>(i);

@@ -1,3 +1,4 @@
+#include "complementarity_games.hpp"
 #include "complementarity_newton.hpp"
 
 #include <equipoise/parallel/random.hpp>
@@ -144,10 +145,14 @@ Complementarity harker_pang(std::int64_t d, std::int64_t seed) {
 
 void ComplementarityOptions::describe(state::OptionVisitor& visit) {
   visit.choice("case", problem,
-               {"kojima-shindo", "josephy", "lcp", "murty", "hp-hard", "nash-cournot"},
+               {"kojima-shindo", "josephy", "lcp", "murty", "hp-hard", "nash-cournot", "kelly",
+                "fisher", "shared-capacity"},
                "which problem of the collection");
-  visit.option("dimension", dimension, "of murty and hp-hard", state::Limits{1.0, 5000.0});
-  visit.option("seed", seed, "of the random data of hp-hard", state::non_negative);
+  visit.option("dimension", dimension,
+               "of murty and hp-hard, bidders of kelly, firms of shared-capacity",
+               state::Limits{1.0, 5000.0});
+  visit.option("buyers", buyers, "buyers and goods of fisher", state::Limits{1.0, 60.0});
+  visit.option("seed", seed, "of random data", state::non_negative);
 }
 
 Complementarity Complementarity::make(const ComplementarityOptions& o) {
@@ -155,6 +160,9 @@ Complementarity Complementarity::make(const ComplementarityOptions& o) {
   if (o.problem == "murty") return murty(o.dimension);
   if (o.problem == "hp-hard") return harker_pang(o.dimension, o.seed);
   if (o.problem == "nash-cournot") return nash_cournot();
+  if (o.problem == "kelly") return kelly_auction(o.dimension, o.seed);
+  if (o.problem == "fisher") return fisher_market(o.buyers, o.seed);
+  if (o.problem == "shared-capacity") return shared_capacity(o.dimension, o.seed);
   return kojima_shindo(o.problem == "josephy");
 }
 

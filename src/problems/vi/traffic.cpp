@@ -55,15 +55,26 @@ void write_text(const std::string& path, const std::string& text) {
 std::string flow_table(const TrafficModel& model, std::span<const double> flow) {
   std::string text = "from,to,volume,cost\n";
   const std::span<const std::int32_t> file = model.network.file_link();
+  LinkState state(flow.size());
   std::vector<double> costs(flow.size());
-  for (std::size_t a = 0; a < costs.size(); ++a) {
-    double slope = 0.0;
-    const auto k = static_cast<std::size_t>(file[a]);
-    model.network.cost().evaluate(a, flow[k], costs[k], slope);
-  }
-  for (std::size_t k = 0; k < flow.size(); ++k) {
+  for (std::size_t a = 0; a < costs.size(); ++a)
+    state.flow[a] = flow[static_cast<std::size_t>(file[a])];
+  state.evaluate(model.network.cost());
+  for (std::size_t a = 0; a < costs.size(); ++a)
+    costs[static_cast<std::size_t>(file[a])] = state.cost[a];
+  for (std::size_t k = 0; k < model.file.links.size(); ++k) {
     const formats::TntpLink& link = model.file.links[k];
     text += fmt::format("{},{},{},{}\n", link.from, link.to, flow[k], costs[k]);
+  }
+  return text;
+}
+
+std::string demand_table(const TrafficModel& model, std::span<const double> flow) {
+  std::string text = "origin,destination,trips\n";
+  for (std::size_t w = 0; w < model.pairs.size(); ++w) {
+    const OdPair& pair = model.pairs[w];
+    text += fmt::format("{},{},{}\n", pair.origin, pair.destination,
+                        pair.demand - flow[model.file.links.size() + w]);
   }
   return text;
 }
@@ -88,7 +99,7 @@ solve::Facts TrafficInstance::facts() const {
           {"nodes", fmt::format("{}", m.file.nodes)},
           {"links", fmt::format("{}", m.file.links.size())},
           {"OD pairs", fmt::format("{}", m.pairs.size())},
-          {"demand", fmt::format("{:.10g}", m.demand)},
+          {m.elastic() ? "largest demand" : "demand", fmt::format("{:.10g}", m.demand)},
           {"agents", fmt::format("{}", m.agents.parts())}};
 }
 
@@ -124,6 +135,7 @@ std::vector<std::string> TrafficInstance::export_csv(state::Stateful& solution,
                                                      const std::string& directory) {
   const LinkFlowOf of(solution);
   std::vector<std::string> paths = {directory + "/flow.csv"};
+  if (model_->elastic()) paths.push_back(directory + "/demand.csv");
   if (!model_->nodes.empty()) paths.push_back(directory + "/nodes.csv");
   parallel::agree(comm_, [&] {
     if (of.flow().size() != model_->network.links()) {
@@ -132,11 +144,12 @@ std::vector<std::string> TrafficInstance::export_csv(state::Stateful& solution,
     }
     if (comm_.rank() > 0) return;
     write_text(paths[0], flow_table(*model_, of.flow()));
+    if (model_->elastic()) write_text(paths[1], demand_table(*model_, of.flow()));
     if (model_->nodes.empty()) return;
     std::string text = "node,x,y\n";
     for (const formats::TntpNode& node : model_->nodes)
       text += fmt::format("{},{},{}\n", node.node, node.x, node.y);
-    write_text(paths[1], text);
+    write_text(paths.back(), text);
   });
   return paths;
 }

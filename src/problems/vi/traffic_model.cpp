@@ -1,5 +1,6 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/problems/vi/traffic_model.hpp>
+#include <equipoise/problems/vi/traffic_paths.hpp>
 
 #include <algorithm>
 #include <bit>
@@ -48,6 +49,28 @@ partition::Partition group_origins(std::span<const OdPair> pairs, std::int64_t w
   return partition::Partition::from_offsets(std::move(offsets));
 }
 
+/// Appends the shortcuts, and raises every demand to its largest value. A pair that travels free of
+/// cost in the empty network has nothing to compare with: its shortcut is as good as closed.
+void make_elastic(TrafficNetwork& network, double elasticity, std::vector<OdPair>& pairs) {
+  constexpr double closed = 1e30;
+  LinkState empty(network.links());
+  empty.evaluate(network.cost());
+  std::vector<double> slopes;
+  ShortestPaths search(network);
+  for (std::size_t begin = 0, end = 0; begin < pairs.size(); begin = end) {
+    while (end < pairs.size() && pairs[end].origin == pairs[begin].origin) ++end;
+    search.run(pairs[begin].origin, std::span(pairs).subspan(begin, end - begin), empty.cost);
+    for (std::size_t w = begin; w < end; ++w) {
+      const double least = search.distance(pairs[w].destination);
+      slopes.push_back((least > 0.0 ? least : closed) / (elasticity * pairs[w].demand));
+    }
+  }
+  for (std::size_t w = 0; w < pairs.size(); ++w) {
+    network.add_shortcut(pairs[w].origin, pairs[w].destination, slopes[w]);
+    pairs[w].demand *= 1.0 + elasticity;
+  }
+}
+
 }  // namespace
 
 void TrafficOptions::describe(state::OptionVisitor& visit) {
@@ -56,12 +79,31 @@ void TrafficOptions::describe(state::OptionVisitor& visit) {
   visit.option("nodes", nodes, "file of node coordinates in TNTP format, for maps (optional)");
   visit.option("toll_weight", toll_weight, "cost of a unit of toll", state::non_negative);
   visit.option("length_weight", length_weight, "cost of a unit of length", state::non_negative);
+  visit.choice(
+      "law", law, {"bpr", "junctions"},
+      "bpr: the cost of a link depends on its own flow, as the file says; junctions: links "
+      "of type 0 yield to those of type 1 that enter the same node (Terrassa)");
+  visit.option("hours", hours,
+               "of junctions: capacities of the file times this; 1 takes them as they are",
+               state::positive);
+  visit.option("elasticity", elasticity,
+               "of the demand at the cost of the empty network, where the file's demand holds; 0 "
+               "for fixed demand",
+               state::non_negative);
 }
 
 TrafficModel TrafficModel::make(const TrafficOptions& options, formats::TntpNetwork file,
                                 const formats::TntpTrips& trips, std::int64_t wanted) {
-  TrafficNetwork network(file, options.toll_weight, options.length_weight);
+  TrafficNetwork network(file, options.toll_weight, options.length_weight,
+                         options.junction_hours());
   std::vector<OdPair> pairs = sorted_demand(trips, file, options.trips);
+  if (options.elasticity > 0.0) {
+    if (options.junction_hours() > 0.0) {
+      throw ConfigurationError(
+          "problem.elasticity needs problem.law = bpr; the law of junctions has fixed demand");
+    }
+    make_elastic(network, options.elasticity, pairs);
+  }
   partition::Partition agents = group_origins(pairs, wanted);
   double demand = 0.0;
   for (const OdPair& pair : pairs) demand += pair.demand;
@@ -105,10 +147,11 @@ std::string TrafficModel::fingerprint() const {
   hash.add(static_cast<std::uint64_t>(file.first_thru_node));
   return fmt::format(
       "traffic: {} zones, {} nodes, {} links, {} OD pairs, {} agents, toll weight {}, length "
-      "weight {}, "
-      "hash {:016x}",
+      "weight {}{}{}, hash {:016x}",
       file.zones, file.nodes, file.links.size(), pairs.size(), agents.parts(), options.toll_weight,
-      options.length_weight, hash.value());
+      options.length_weight,
+      options.junction_hours() > 0.0 ? fmt::format(", junctions of {} hours", options.hours) : "",
+      elastic() ? fmt::format(", elasticity {}", options.elasticity) : "", hash.value());
 }
 
 void TrafficSolution::fields(state::FieldVisitor& visit) {

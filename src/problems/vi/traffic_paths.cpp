@@ -111,9 +111,11 @@ void ShortestPaths::append_path(std::int32_t node, std::vector<std::int32_t>& li
   }
 }
 
-PathGroup::PathGroup(const TrafficNetwork& network, std::span<const OdPair> pairs)
+PathGroup::PathGroup(const TrafficNetwork& network, std::span<const OdPair> pairs,
+                     std::int32_t shortcut)
     : network_(&network),
       pairs_(pairs),
+      shortcut_(shortcut),
       first_path_(pairs.size() + 1, 0),
       first_link_(1, 0),
       mark_(network.links(), 0) {}
@@ -137,7 +139,7 @@ void PathGroup::load(LinkState& view, ShortestPaths& search) {
     }
     for (std::size_t k = old; k < link_.size(); ++k) {
       const std::size_t a = at(link_[k]);
-      network_->cost().evaluate(a, view.flow[a], view.cost[a], view.slope[a]);
+      view.update(network_->cost(), a);
     }
   }
   momentum_.assign(flow_.size(), 0.0);
@@ -190,11 +192,11 @@ void PathGroup::shift(std::size_t from, std::size_t to, LinkState& view, double 
   const LinkCost& law = network_->cost();
   for (const std::int32_t a : only_from_) {
     view.flow[at(a)] -= seen;
-    law.evaluate(at(a), view.flow[at(a)], view.cost[at(a)], view.slope[at(a)]);
+    view.update(law, at(a));
   }
   for (const std::int32_t a : only_to_) {
     view.flow[at(a)] += seen;
-    law.evaluate(at(a), view.flow[at(a)], view.cost[at(a)], view.slope[at(a)]);
+    view.update(law, at(a));
   }
 }
 
@@ -278,7 +280,10 @@ void PathGroup::renew(std::span<const double> cost, ShortestPaths& search,
     while (end < pairs_.size() && pairs_[end].origin == pairs_[begin].origin) ++end;
     search.run(pairs_[begin].origin, pairs_.subspan(begin, end - begin), cost);
     for (std::size_t w = begin; w < end; ++w) {
-      const double distance = search.distance(pairs_[w].destination);
+      double distance = search.distance(pairs_[w].destination);
+      const std::int32_t shortcut = shortcut_ < 0 ? -1 : shortcut_ + narrow(w);
+      const bool stays_home = shortcut >= 0 && cost[at(shortcut)] < distance;
+      if (stays_home) distance = cost[at(shortcut)];
       shortest.add(pairs_[w].demand * distance);
       double cheapest = std::numeric_limits<double>::infinity();
       bool dropped = false;
@@ -295,7 +300,11 @@ void PathGroup::renew(std::span<const double> cost, ShortestPaths& search,
         next_.momentum.push_back(momentum_[p]);
       }
       if (distance < clearly_cheaper * cheapest) {
-        search.append_path(pairs_[w].destination, next_.link);
+        if (stays_home) {
+          next_.link.push_back(shortcut);
+        } else {
+          search.append_path(pairs_[w].destination, next_.link);
+        }
         next_.first_link.push_back(narrow(next_.link.size()));
         next_.flow.push_back(0.0);
         next_.momentum.push_back(0.0);

@@ -17,7 +17,8 @@ constexpr double momentum_limit = 2.0;
 compress::MeanSetting mean_setting(const TrafficModel& model) {
   const auto agents = static_cast<std::size_t>(model.agents.parts());
   compress::MeanSetting setting;
-  setting.dimension = static_cast<std::int64_t>(model.network.links() * (agents == 1 ? 1 : 2));
+  const bool alone = agents == 1 || model.network.cost().coupled();
+  setting.dimension = static_cast<std::int64_t>(model.network.links() * (alone ? 1 : 2));
   setting.weights.assign(agents, 1.0 / static_cast<double>(agents));
   return setting;
 }
@@ -25,7 +26,10 @@ compress::MeanSetting mean_setting(const TrafficModel& model) {
 }  // namespace
 
 void PathProjectionOptions::describe(state::OptionVisitor& visit) {
-  visit.option("sweeps", sweeps, "sweeps over the OD pairs between two exchanges, at most",
+  visit.option("sweeps", sweeps, "sweeps over the OD pairs between two searches for paths, at most",
+               state::at_least_one);
+  visit.option("exchange_every", exchange_every,
+               "sweeps between two exchanges of link flows; a single agent needs none",
                state::at_least_one);
   visit.option("reduction", reduction,
                "end the sweeps when the excess cost has fallen to this fraction",
@@ -49,13 +53,14 @@ PathProjection::PathProjection(parallel::Comm comm, std::shared_ptr<const Traffi
                        : std::min(options_.overlap, static_cast<double>(model_->agents.parts()))) {
   const partition::Range hosted = hosts_.range(comm_.rank());
   for (std::int64_t agent = hosted.begin; agent < hosted.end; ++agent) {
-    groups_.emplace_back(model_->network, model_->pairs_of(static_cast<int>(agent)));
+    groups_.emplace_back(model_->network, model_->pairs_of(static_cast<int>(agent)),
+                         model_->shortcut_of(static_cast<int>(agent)));
   }
   const std::span<const OdPair> pairs = model_->pairs;
   for (std::size_t w = 0; w < pairs.size(); ++w) {
     if (w == 0 || pairs[w].origin != pairs[w - 1].origin) ++origins_;
   }
-  const std::size_t width = model_->network.links() * (alone() ? 1 : 2);
+  const std::size_t width = model_->network.links() * (momentum() ? 2 : 1);
   sent_.resize(groups_.size() * width);
   received_.resize(width);
   now_.evaluate(model_->network.cost());
@@ -84,25 +89,62 @@ void PathProjection::load() {
 }
 
 void PathProjection::improve() {
+  const std::int64_t every = alone() ? options_.sweeps : options_.exchange_every;
+  double first = 0.0;
+  for (std::int64_t k = 0; k < options_.sweeps; k += every) {
+    const double excess = round(every);
+    if (k == 0) first = excess;
+    if (excess <= options_.reduction * first) break;
+  }
+}
+
+/// One round of at most so many sweeps; returns the excess cost that all agents met first.
+/// **Collective.**
+double PathProjection::round(std::int64_t sweeps) {
+  now_.evaluate(model_->network.cost());
+  parallel::ExactSum met;
   for (PathGroup& group : groups_) {
     view_ = now_;
     group.remember();
     double first = 0.0;
-    for (std::int64_t k = 0; k < options_.sweeps; ++k) {
+    for (std::int64_t k = 0; k < sweeps; ++k) {
       const double excess = group.sweep(view_, overlap_);
       if (k == 0) first = excess;
       if (excess == 0.0 || (k > 0 && excess <= options_.reduction * first)) break;
     }
-    if (!alone()) group.damp_momentum(momentum_limit);
+    met.add(first);
+    if (momentum()) group.damp_momentum(momentum_limit);
   }
   exchange();
+  combine();
+  double excess = 0.0;
+  parallel::exact_sums(comm_, std::span(&met, 1), std::span(&excess, 1));
+  return excess;
+}
+
+/// What links see of a flow, where that is more than the flow.
+void PathProjection::see(std::span<const double> flow, std::vector<double>& seen) const {
+  seen.resize(flow.size());
+  for (std::size_t a = 0; a < flow.size(); ++a) seen[a] = model_->network.cost().seen(a, flow);
+}
+
+/// Moves to the best of the changes that the agents propose together.
+void PathProjection::combine() {
   const PlaneSlope start = derivatives();
   const std::size_t links = now_.flow.size();
-  const auto d = std::span<const double>(received_).first(links);
-  const auto s = std::span<const double>(received_).subspan(links);
-  const PlaneStep at = search_plane(model_->network.cost(), now_.flow, d, s, start, momentum_limit);
+  FlowChange d, s;
+  d.flow = d.seen = std::span<const double>(received_).first(links);
+  s.flow = s.seen = std::span<const double>(received_).subspan(links);
+  std::span<const double> seen = now_.flow;
+  if (coupled()) {
+    see(now_.flow, seen_);
+    see(d.flow, seen_change_);
+    seen = seen_;
+    d.seen = seen_change_;
+  }
+  const PlaneStep at = search_plane(model_->network.cost(), seen, d, s, start, momentum_limit);
   for (std::size_t a = 0; a < links; ++a) {
-    now_.flow[a] += at.t * d[a] + (s.empty() ? 0.0 : at.b * s[a]);
+    now_.flow[a] += at.t * d.flow[a] + (s.flow.empty() ? 0.0 : at.b * s.flow[a]);
   }
   for (PathGroup& group : groups_) group.advance(at.t, at.b);
   // A short step says that the agents got in each other's way.
@@ -128,7 +170,7 @@ void PathProjection::exchange() {
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     const auto mine = std::span(sent_).subspan(g * width, width);
     groups_[g].add_link_flow(mine.first(links));
-    if (!alone()) groups_[g].add_link_momentum(mine.subspan(links));
+    if (momentum()) groups_[g].add_link_momentum(mine.subspan(links));
   }
   mean_(iteration_, sent_, received_);
   const auto agents = static_cast<double>(model_->agents.parts());
@@ -147,16 +189,16 @@ void PathProjection::renew() {
   parallel::exact_sums(comm_, std::span(&shortest, 1), std::span(&least, 1));
   for (std::size_t a = 0; a < now_.flow.size(); ++a) {
     total.add(now_.flow[a] * now_.cost[a]);
-    objective.add(model_->network.cost().integral(a, now_.flow[a]));
+    if (!coupled()) objective.add(model_->network.cost().integral(a, now_.flow[a]));
   }
   const double cost = total.round();
   const double excess = std::abs(cost - least);
   relative_gap_ = cost > 0.0 ? excess / cost : excess;
   average_excess_cost_ = excess / model_->demand;
   report_.residual = measure_ == "average_excess_cost" ? average_excess_cost_ : relative_gap_;
-  report_.objective = objective.round();
+  if (!coupled()) report_.objective = objective.round();
   report_.fresh = true;
-  report_.failed = !std::isfinite(report_.residual) || !std::isfinite(report_.objective);
+  report_.failed = !std::isfinite(report_.residual) || !std::isfinite(cost);
   if (report_.failed)
     report_.message = "the cost of the link flows is not finite; check powers and capacities";
 }

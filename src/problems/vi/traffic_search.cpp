@@ -17,32 +17,35 @@ struct Quadratic {
 
 class Plane {
  public:
-  Plane(const LinkCost& law, std::span<const double> v, std::span<const double> d,
-        std::span<const double> s, PlaneSlope start)
+  Plane(const LinkCost& law, std::span<const double> v, FlowChange d, FlowChange s,
+        PlaneSlope start)
       : law_(law), v_(v), d_(d), s_(s), start_(start) {}
 
   [[nodiscard]] Quadratic at(PlaneStep at) const {
     Quadratic q{start_.d, start_.s};
     for (std::size_t a = 0; a < v_.size(); ++a) {
-      const double d = d_[a];
-      const double s = s_.empty() ? 0.0 : s_[a];
+      const double d = d_.flow[a];
+      const double s = s_.flow.empty() ? 0.0 : s_.flow[a];
       if (d == 0.0 && s == 0.0) continue;
+      const double d_seen = d_.seen[a];
+      const double s_seen = s_.flow.empty() ? 0.0 : s_.seen[a];
       double cost = 0.0, slope = 0.0;
-      const double change = at.t * d + at.b * s;
+      const double change = at.t * d_seen + at.b * s_seen;
       law_.evaluate(a, v_[a] + change, cost, slope);
       const double rise = law_.rise(a, v_[a], change);
       q.g0 += rise * d;
       q.g1 += rise * s;
-      q.h00 += slope * d * d;
-      q.h01 += slope * d * s;
-      q.h11 += slope * s * s;
+      q.h00 += slope * d_seen * d;
+      q.h01 += slope * d_seen * s;
+      q.h11 += slope * s_seen * s;
     }
     return q;
   }
 
  private:
   const LinkCost& law_;
-  std::span<const double> v_, d_, s_;
+  std::span<const double> v_;
+  FlowChange d_, s_;
   PlaneSlope start_;
 };
 
@@ -80,15 +83,16 @@ PlaneStep minimum(const Quadratic& q, PlaneStep at, double limit) {
 
 }  // namespace
 
-PlaneStep search_plane(const LinkCost& law, std::span<const double> v, std::span<const double> d,
-                       std::span<const double> s, PlaneSlope start, double limit) {
+PlaneStep search_plane(const LinkCost& law, std::span<const double> seen, FlowChange d,
+                       FlowChange s, PlaneSlope start, double limit) {
   constexpr int largest_steps = 8, largest_halvings = 20;
-  const Plane plane(law, v, d, s, start);
+  const Plane plane(law, seen, d, s, start);
   PlaneStep here{0.0, 0.0};
   Quadratic q = plane.at(here);
-  if (s.empty() && plane.at({1.0, 0.0}).g0 <= 0.5 * std::abs(q.g0)) return {1.0, 0.0};
+  const bool line = s.flow.empty();
+  if (line && plane.at({1.0, 0.0}).g0 <= 0.5 * std::abs(q.g0)) return {1.0, 0.0};
   for (int k = 0; k < largest_steps; ++k) {
-    const PlaneStep goal = minimum(q, here, s.empty() ? 0.0 : limit);
+    const PlaneStep goal = minimum(q, here, line ? 0.0 : limit);
     const double x = goal.t - here.t;
     const double y = goal.b - here.b;
     if (x == 0.0 && y == 0.0) break;

@@ -18,6 +18,7 @@ struct ComplementarityOptions {
   std::string problem = "kojima-shindo";  ///< key `case`
   std::int64_t dimension = 100;
   std::int64_t seed = 0;
+  std::int64_t buyers = 10;
   void describe(state::OptionVisitor& visit);
 };
 
@@ -44,7 +45,8 @@ struct Complementarity {
   [[nodiscard]] vi::Facts facts() const;
   [[nodiscard]] std::string fingerprint() const;
 
-  /// The case that the options name: lcp, kojima-shindo, josephy, murty, hp-hard, nash-cournot.
+  /// The case that the options name: lcp, kojima-shindo, josephy, murty, hp-hard, nash-cournot,
+  /// kelly, fisher, shared-capacity.
   static Complementarity make(const ComplementarityOptions& options);
 };
 

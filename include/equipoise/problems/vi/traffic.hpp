@@ -27,8 +27,8 @@ class TrafficInstance : public solve::Instance {
                                              state::Config& config) override;
   std::unique_ptr<state::Stateful> solution_storage() override;
   solve::Certificate certify(state::Stateful& solution) override;
-  /// `flow.csv` (from, to, volume, cost; in file order) and, where coordinates are given,
-  /// `nodes.csv` (node, x, y).
+  /// `flow.csv` (from, to, volume, cost; in file order), with elastic demand `demand.csv` (origin,
+  /// destination, trips), and, where coordinates are given, `nodes.csv` (node, x, y).
   std::vector<std::string> export_csv(state::Stateful& solution,
                                       const std::string& directory) override;
 

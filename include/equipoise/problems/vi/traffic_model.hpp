@@ -19,11 +19,18 @@ namespace equipoise::problems {
 struct TrafficOptions {
   std::string net, trips, nodes;
   double toll_weight = 0.0, length_weight = 0.0;
+  std::string law = "bpr";
+  double hours = 5.0, elasticity = 0.0;
+  [[nodiscard]] double junction_hours() const { return law == "junctions" ? hours : 0.0; }
   void describe(state::OptionVisitor& visit);
 };
 
 /// Road network, demand, and the agents: groups of consecutive origins with about equally many OD
 /// pairs. Immutable and equal on every rank.
+///
+/// With elastic demand, d(u) = d0 (1 + e (1 - u / u0)) with d0 of the file and u0 the cost of the
+/// empty network, a pair's demand here is the largest one, d0 (1 + e); the trips that are not made
+/// take the pair's shortcut, whose cost u0 v / (e d0) is the inverse of d.
 struct TrafficModel {
   TrafficOptions options;
   formats::TntpNetwork file;
@@ -47,14 +54,20 @@ struct TrafficModel {
     return std::span(pairs).subspan(static_cast<std::size_t>(range.begin),
                                     static_cast<std::size_t>(range.size()));
   }
+  [[nodiscard]] bool elastic() const { return options.elasticity > 0.0; }
+  /// The shortcut of the agent's first pair, or -1.
+  [[nodiscard]] std::int32_t shortcut_of(int agent) const {
+    return elastic() ? static_cast<std::int32_t>(std::ssize(file.links) + agents.range(agent).begin)
+                     : -1;
+  }
   /// Sizes, weights, agents and a hash of links and demand, in one line.
   [[nodiscard]] std::string fingerprint() const;
 };
 
-/// A solution as run files store it: link flows in file order, equal on every rank, and the used
-/// paths by agent. For every agent: for each of its OD pairs the number of paths; for each path its
-/// number of links followed by the links (file order, from 0) as they are travelled; and the flow
-/// of each path.
+/// A solution as run files store it: link flows in file order and behind them those of the
+/// shortcuts, equal on every rank, and the used paths by agent. For every agent: for each of its OD
+/// pairs the number of paths; for each path its number of links followed by the links (file order,
+/// from 0) as they are travelled; and the flow of each path.
 struct TrafficSolution : state::Stateful {
   partition::Partition hosts;
   int part = 0;

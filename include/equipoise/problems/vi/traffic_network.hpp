@@ -2,6 +2,7 @@
 
 #include <equipoise/formats/tntp.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -11,13 +12,47 @@
 namespace equipoise::problems {
 
 /// Cost of a link at its own flow, c(v) = t0 (1 + B (v / capacity)^power) + toll_weight toll +
-/// length_weight length, its derivative and its integral. A law with cross effects would offer the
-/// same three functions of the flows.
+/// length_weight length, its derivative and its integral.
+///
+/// Links may also yield to others at a junction: then the cost is a function of the flow that the
+/// link sees, its own and a multiple of theirs, and has no potential.
 class LinkCost {
  public:
   void add(const formats::TntpLink& link, double toll_weight, double length_weight);
+  /// Adds a line with the cost slope * v.
+  void add_linear(double slope);
+  /// Makes link `a` yield: c = t0 + ln(1 + exp(theta b (x - 1))) / theta + fixed with theta = 0.2,
+  /// b = 4, x = (v_a + sum_k weight_k v_k) / capacity. Call `finish` after the last.
+  struct Priority {
+    std::int32_t link = 0;
+    double weight = 0.0;
+  };
+  void yield(std::size_t a, double t0, double fixed, double capacity,
+             std::vector<Priority> priorities);
+  void finish();
 
-  /// c(v) and c'(v); v below 0 (rounding) counts as 0.
+  /// Some link's cost depends on others.
+  [[nodiscard]] bool coupled() const { return !first_priority_.empty(); }
+  /// The flow that the link sees.
+  [[nodiscard]] double seen(std::size_t link, std::span<const double> flow) const {
+    double sum = flow[link];
+    if (coupled()) {
+      for (std::int32_t k = first_priority_[link]; k < first_priority_[link + 1]; ++k) {
+        const Priority& p = priority_[static_cast<std::size_t>(k)];
+        sum += p.weight * flow[static_cast<std::size_t>(p.link)];
+      }
+    }
+    return sum;
+  }
+  /// The links that yield to this one.
+  [[nodiscard]] std::span<const std::int32_t> yielding_to(std::size_t link) const {
+    if (!coupled()) return {};
+    const auto begin = static_cast<std::size_t>(first_yielding_[link]);
+    return std::span(yielding_).subspan(
+        begin, static_cast<std::size_t>(first_yielding_[link + 1]) - begin);
+  }
+
+  /// c and c' at the flow seen; below 0 (rounding) counts as 0.
   void evaluate(std::size_t link, double flow, double& cost, double& slope) const {
     const Law& law = laws_[link];
     if (law.scale == 0.0) {
@@ -26,6 +61,7 @@ class LinkCost {
       return;
     }
     const double ratio = flow > 0.0 ? flow * law.inverse_capacity : 0.0;
+    if (law.kind == Kind::yield) return evaluate_yield(law, ratio, cost, slope);
     const double below = power(ratio, law);
     cost = law.constant + law.scale * below * ratio;
     slope = law.scale * law.power * law.inverse_capacity * below;
@@ -51,17 +87,27 @@ class LinkCost {
   }
 
  private:
+  enum class Kind : std::uint8_t { power, quartic, yield };
   struct Law {
     double constant, scale, inverse_capacity, power;
-    bool quartic;
+    Kind kind;
   };
+  static void evaluate_yield(const Law& law, double ratio, double& cost, double& slope) {
+    const double t = law.power * (ratio - 1.0);
+    const double e = std::exp(-std::abs(t));
+    cost = law.constant + law.scale * (std::max(t, 0.0) + std::log1p(e));
+    slope = law.scale * law.power * law.inverse_capacity * (t > 0.0 ? 1.0 : e) / (1.0 + e);
+  }
   /// ratio^(power - 1); for powers below 1 the ratio is kept off 0, where the slope is infinite.
   static double power(double ratio, const Law& law) {
-    if (law.quartic) return ratio * ratio * ratio;
+    if (law.kind == Kind::quartic) return ratio * ratio * ratio;
     if (law.power < 1.0 && ratio < 1e-12) ratio = 1e-12;
     return law.power == 1.0 ? 1.0 : std::pow(ratio, law.power - 1.0);
   }
   std::vector<Law> laws_;
+  std::vector<std::vector<Priority>> priorities_;  ///< while links are made to yield
+  std::vector<Priority> priority_;
+  std::vector<std::int32_t> first_priority_, yielding_, first_yielding_;
 };
 
 /// Trips from an origin to another zone.
@@ -73,9 +119,18 @@ struct OdPair {
 /// A road network as a forward star: links sorted by their tail, so that the links out of a node
 /// are neighbours. Nodes count from 1 as in the file; links from 0, in forward-star order,
 /// `file_link` gives their file order.
+///
+/// Behind the links of the file there may be shortcuts, one per OD pair, which carry the trips that
+/// are not made: they have a cost, and no search passes them.
 class TrafficNetwork {
  public:
-  TrafficNetwork(const formats::TntpNetwork& file, double toll_weight, double length_weight);
+  /// `junction_hours` > 0: links of type 0 yield to those of type 1 that enter the same node, and
+  /// capacities are hourly values for so many hours (the law of Terrassa's data set: 4000 an hour
+  /// for type 0, the file's capacity for type 1).
+  TrafficNetwork(const formats::TntpNetwork& file, double toll_weight, double length_weight,
+                 double junction_hours = 0.0);
+  /// Appends a shortcut with the cost slope * v; returns its number.
+  std::int32_t add_shortcut(std::int32_t from, std::int32_t to, double slope);
 
   [[nodiscard]] std::int32_t nodes() const {
     return static_cast<std::int32_t>(first_out_.size()) - 2;
@@ -100,6 +155,8 @@ class TrafficNetwork {
   std::vector<std::int32_t> head_, tail_, file_link_;
   std::int32_t first_thru_;
   LinkCost cost_;
+  void make_junctions(const formats::TntpNetwork& file, double toll_weight, double length_weight,
+                      double hours);
 };
 
 /// The demand by origin, then destination: repeated entries merged, zero and intrazonal ones

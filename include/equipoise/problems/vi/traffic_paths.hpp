@@ -17,7 +17,16 @@ struct LinkState {
   explicit LinkState(std::size_t links) : flow(links), cost(links), slope(links) {}
   /// Costs and slopes at the flows.
   void evaluate(const LinkCost& law) {
-    for (std::size_t a = 0; a < flow.size(); ++a) law.evaluate(a, flow[a], cost[a], slope[a]);
+    for (std::size_t a = 0; a < flow.size(); ++a)
+      law.evaluate(a, law.seen(a, flow), cost[a], slope[a]);
+  }
+  /// Costs and slopes of a link whose flow has changed, and of those that yield to it.
+  void update(const LinkCost& law, std::size_t a) {
+    law.evaluate(a, law.seen(a, flow), cost[a], slope[a]);
+    for (const std::int32_t b : law.yielding_to(a)) {
+      const auto k = static_cast<std::size_t>(b);
+      law.evaluate(k, law.seen(k, flow), cost[k], slope[k]);
+    }
   }
 };
 
@@ -63,8 +72,10 @@ class ShortestPaths {
 /// + 1), path p the links first_link(p) .. first_link(p + 1).
 class PathGroup {
  public:
-  /// `pairs` must outlive the group; those of one origin are neighbours.
-  PathGroup(const TrafficNetwork& network, std::span<const OdPair> pairs);
+  /// `pairs` must outlive the group; those of one origin are neighbours. `shortcut` is the
+  /// network's shortcut of the first pair, the others follow; -1 for none.
+  PathGroup(const TrafficNetwork& network, std::span<const OdPair> pairs,
+            std::int32_t shortcut = -1);
 
   /// Puts all demand on shortest paths, origin after origin, each at the costs that the former have
   /// left in `view` (updated).
@@ -118,6 +129,7 @@ class PathGroup {
 
   const TrafficNetwork* network_;
   std::span<const OdPair> pairs_;
+  std::int32_t shortcut_;
   std::vector<double> flow_, before_, momentum_;
   std::vector<std::int32_t> first_path_, first_link_, link_;
   Store next_;                      ///< what `renew` builds
