@@ -118,16 +118,20 @@ Complementarity shared_capacity(std::int64_t firms, std::int64_t seed) {
   const auto n = static_cast<double>(firms);
   // Without the capacity: slope (Q + q_i) = intercept - c_i for every firm; summed up.
   const double capacity = 0.5 * (n * intercept - sum(c)) / (slope * (n + 1.0));
-  const double multiplier = intercept - slope * capacity - (slope * capacity + sum(c)) / n;
+  // q_i = max(0, level - c_i) / slope, the level being where these use up the capacity.
+  std::vector<double> sorted = c;
+  std::sort(sorted.begin(), sorted.end());
+  double level = 0.0, spent = slope * capacity;
+  for (std::size_t k = 0; k < sorted.size() && (k == 0 || sorted[k] < level); ++k) {
+    spent += sorted[k];
+    level = spent / static_cast<double>(k + 1);
+  }
   p.name = fmt::format("shared-capacity seed={}", seed);
   p.first.assign(at(firms + 1), 0.0);
   std::vector<double> exact;
-  for (const double cost : c)
-    exact.push_back((intercept - cost - multiplier - slope * capacity) / slope);
-  if (*std::min_element(exact.begin(), exact.end()) > 0.0) {
-    exact.push_back(multiplier);
-    p.exact = {exact};
-  }
+  for (const double cost : c) exact.push_back(std::max(0.0, level - cost) / slope);
+  exact.push_back(intercept - slope * capacity - level);
+  p.exact = {exact};
   p.f = [c, capacity](In z, Out out) {
     const std::size_t m = c.size();
     const double total = sum(z.first(m));

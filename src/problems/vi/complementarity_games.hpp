@@ -20,7 +20,7 @@ namespace equipoise::problems {
 /// Cournot's game of n firms under one shared capacity K: profit (a - b Q) q_i - c_i q_i, Q <= K,
 /// the variational equilibrium, where all firms pay the same multiplier: z = (q, m), F_i = c_i - a
 /// + b (Q + q_i) + m, F_m = K - Q. a = 10, b = 1, c_i uniform in (1, 2), K half of what the firms
-/// would supply. Known: m = a - bK - (bK + sum c)/n, q_i = (a - c_i - m - bK)/b.
+/// would supply. Known: q_i = max(0, t - c_i) / b with the t at which Q = K, and m = a - b K - t.
 [[nodiscard]] Complementarity shared_capacity(std::int64_t firms, std::int64_t seed);
 
 }  // namespace equipoise::problems

@@ -54,7 +54,7 @@ ObstacleLevel::ObstacleLevel(const parallel::Comm& comm, std::int64_t n,
     last_ = std::max(last_, also.end);
   }
   const auto size = static_cast<std::size_t>((last_ - first_) * n_);
-  for (auto* v : {&u, &f, &psi, &work}) v->assign(size, 0.0);
+  for (auto* v : {&u, &f, &psi, &work, &before}) v->assign(size, 0.0);
   const double h = 4.0 / static_cast<double>(n_ - 1);
   const auto last_line = n_ - 1;
   for (std::int64_t i = first_; i < last_; ++i) {
@@ -163,7 +163,7 @@ void ObstacleMultigrid::restrict_to(std::size_t level) {
     }
   }
   coarse.exchange(coarse.u);
-  coarse.work = coarse.u;
+  coarse.before = coarse.u;
   // f := A u + restricted residual.
   for (std::int64_t i = coarse.owned().begin; i < coarse.owned().end; ++i) {
     double* right = coarse.row(coarse.f, i);
@@ -174,16 +174,17 @@ void ObstacleMultigrid::restrict_to(std::size_t level) {
   }
 }
 
-/// Adds the interpolated change of the coarser u, or all of it where `work` is zero.
+/// Adds the interpolated change of the coarser u, or all of it where `before` is zero.
 void ObstacleMultigrid::correct_from(std::size_t level) {
   ObstacleLevel& fine = levels_[level - 1];
   ObstacleLevel& coarse = levels_[level];
-  for (std::size_t k = 0; k < coarse.u.size(); ++k) coarse.work[k] = coarse.u[k] - coarse.work[k];
+  for (std::size_t k = 0; k < coarse.u.size(); ++k)
+    coarse.before[k] = coarse.u[k] - coarse.before[k];
   const std::int64_t n = fine.points();
   for (std::int64_t i = fine.owned().begin; i < fine.owned().end; ++i) {
     const bool between = i % 2 == 0;
-    const double* a = coarse.row(coarse.work, between ? i / 2 - 1 : (i - 1) / 2);
-    const double* b = between ? coarse.row(coarse.work, i / 2) : a;
+    const double* a = coarse.row(coarse.before, between ? i / 2 - 1 : (i - 1) / 2);
+    const double* b = between ? coarse.row(coarse.before, i / 2) : a;
     double* u = fine.row(fine.u, i);
     const double* psi = fine.row(fine.psi, i);
     for (std::int64_t j = 1; j < n - 1; ++j) {
@@ -212,7 +213,7 @@ void ObstacleMultigrid::nested_start() {
     std::fill(here.f.begin(), here.f.end(), 0.0);
     if (level + 1 < levels_.size()) {
       ObstacleLevel& coarse = levels_[level + 1];
-      std::fill(coarse.work.begin(), coarse.work.end(), 0.0);
+      std::fill(coarse.before.begin(), coarse.before.end(), 0.0);
       for (std::int64_t i = here.owned().begin; i < here.owned().end; ++i)
         std::fill_n(here.row(here.u, i) + 1, here.points() - 2, 0.0);
       correct_from(level + 1);

@@ -40,7 +40,9 @@ class ObstacleLevel {
   /// out := f - A u at row i, [n].
   void residual(std::int64_t i, bool free_only, double* out) const;
 
-  std::vector<double> u, f, psi, work;
+  std::vector<double> u, f, psi;
+  std::vector<double> work;    ///< the residual, before it is taken to the coarser grid
+  std::vector<double> before;  ///< u as it came from the finer grid, then its change
 
  private:
   std::int64_t n_;
@@ -55,7 +57,7 @@ class ObstacleLevel {
 /// of projected red-black Gauss-Seidel, where residuals are taken over to the coarser grid from
 /// points off the obstacle alone, so that the solution is a fixed point. The first step is a nested
 /// iteration from the coarsest grid. Grids need n - 1 = c 2^k with c <= 64. A few dozen flops a
-/// point and cycle, about 6 vectors; every point is computed by one rank: the same bits on any
+/// point and cycle, about 7 vectors; every point is computed by one rank: the same bits on any
 /// number of ranks.
 class ObstacleMultigrid final : public solve::Method {
  public:
