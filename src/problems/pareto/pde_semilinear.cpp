@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 namespace equipoise::problems {
 namespace {
@@ -46,19 +47,26 @@ pareto::WeightedAnswer SemilinearPde::solve(std::span<const double> weights,
   cost_ = model->cost = sum.cost;
   model->target = std::move(sum.target);
   model->source = grid().vector();
-  control::SemilinearControl method(model, {});
-  if (!x.empty()) {
-    std::vector<std::int64_t> branches(local());
-    for (std::size_t i = 0; i < local(); ++i)
-      branches[i] = static_cast<std::int64_t>(std::llround(x[3 * local() + i]));
-    method.warm_start(branches);
-  }
+  // Without nodes at the kink the plain iteration ends in a few steps from nothing; the three sets
+  // hold such nodes, and do best from the branches of a neighbour.
+  std::unique_ptr<control::SemilinearControl> attempt;
   std::int64_t steps = 0;
-  while (method.pending() != 0 && steps < max_solves_) {
-    method.step();
-    ++steps;
+  for (const bool kink_set : {!x.empty(), x.empty()}) {
+    control::SemilinearOptions options;
+    options.kink_set = kink_set;
+    attempt = std::make_unique<control::SemilinearControl>(model, options);
+    if (!x.empty()) {
+      std::vector<std::int64_t> branches(local());
+      for (std::size_t i = 0; i < local(); ++i)
+        branches[i] = static_cast<std::int64_t>(std::llround(x[3 * local() + i]));
+      attempt->warm_start(branches);
+    }
+    const std::int64_t limit = kink_set ? max_solves_ : std::min<std::int64_t>(15, max_solves_);
+    for (steps = 0; attempt->pending() != 0 && steps < limit; ++steps) attempt->step();
+    solves_ += steps;
+    if (attempt->pending() == 0) break;
   }
-  solves_ += steps;
+  const control::SemilinearControl& method = *attempt;
   y_ = method.state();
   branch_ = method.branches();
   u_ = method.adjoint();

@@ -55,8 +55,9 @@ struct LinearPdeOptions {
 [[nodiscard]] std::unique_ptr<pareto::WeightedSolver> linear_pde_solver(
     std::shared_ptr<const PdeObjectives> problem, const LinearPdeOptions& options = {});
 
-/// Weighted sums with kappa > 0 by the three-set iteration of `control::SemilinearControl`, which
-/// ends at a strongly stationary point (grade 2); branches travel with the packet.
+/// Weighted sums with kappa > 0 by `control::SemilinearControl`: from a neighbour's branches the
+/// three-set iteration, from nothing the plain one, and the other where that does not end. An end
+/// without pending branches is strongly stationary (grade 2); branches travel with the packet.
 [[nodiscard]] std::unique_ptr<pareto::WeightedSolver> semilinear_pde_solver(
     std::shared_ptr<const PdeObjectives> problem, std::int64_t max_solves = 80);
 
