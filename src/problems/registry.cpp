@@ -59,7 +59,6 @@ const std::vector<solve::MethodEntry>& methods() {
     list.push_back(path_projection_method());
     list.push_back(halpern_pdhg_method());
     list.push_back(semismooth_newton_method());
-    list.push_back(projected_multigrid_method());
     append(list, bilevel_methods());
     append(list, control_methods());
     append(list, pareto_methods());

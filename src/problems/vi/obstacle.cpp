@@ -1,5 +1,3 @@
-#include "obstacle_multigrid.hpp"
-
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/partition/grid.hpp>
 #include <equipoise/problems/vi/instance.hpp>
@@ -143,51 +141,7 @@ struct ObstacleOptions {
   }
 };
 
-/// The methods of the family, and the multigrid where the grid can be halved (the default there).
-class ObstacleInstance : public VariationalInstance {
- public:
-  ObstacleInstance(const parallel::Comm& comm, state::Config& config,
-                   std::shared_ptr<const Obstacle> problem, std::int64_t n)
-      : VariationalInstance(comm, config, problem, vi::ProblemView(*problem)),
-        comm_(comm),
-        problem_(std::move(problem)),
-        n_(n),
-        by_residual_(config.text("stop.measure", "residual") == "residual") {}
-
-  [[nodiscard]] std::vector<std::string> methods() const override {
-    std::vector<std::string> names = VariationalInstance::methods();
-    if (by_residual_ && ObstacleMultigrid::fits(n_))
-      names.insert(names.begin(), "projected-multigrid");
-    return names;
-  }
-  std::unique_ptr<solve::Method> make_method(const std::string& name,
-                                             state::Config& config) override {
-    if (name != "projected-multigrid") return VariationalInstance::make_method(name, config);
-    if (!by_residual_ || !ObstacleMultigrid::fits(n_)) {
-      throw ConfigurationError(
-          "method.name = {}: it measures the residual, on grids of c 2^k + 1 points a side with c "
-          "at most 64, not {}; use accelerated-gradient",
-          name, n_);
-    }
-    ObstacleMultigridOptions options;
-    config.read("method", options);
-    return std::make_unique<ObstacleMultigrid>(comm_, problem_, n_, options);
-  }
-
- private:
-  parallel::Comm comm_;
-  std::shared_ptr<const Obstacle> problem_;
-  std::int64_t n_;
-  bool by_residual_;
-};
-
 }  // namespace
-
-solve::MethodEntry projected_multigrid_method() {
-  return {"vi", "projected-multigrid",
-          "obstacle problems: V-cycles of projected Gauss-Seidel after a nested iteration",
-          [](state::OptionVisitor& visit) { ObstacleMultigridOptions{}.describe(visit); }};
-}
 
 solve::ProblemEntry obstacle_problem() {
   return {
@@ -196,9 +150,7 @@ solve::ProblemEntry obstacle_problem() {
       [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
         ObstacleOptions options;
         config.read("problem", options);
-        return std::make_unique<ObstacleInstance>(
-            comm, config, std::make_shared<const Obstacle>(options.n, comm.size(), comm.rank()),
-            options.n);
+        return make_instance(comm, config, Obstacle(options.n, comm.size(), comm.rank()));
       }};
 }
 

@@ -74,8 +74,7 @@ class Obstacle {
 
 static_assert(equipoise::vi::PartitionedProblem<Obstacle>);
 
-/// Registry entries: family vi, name obstacle, and its own method.
+/// Registry entry: family vi, name obstacle.
 solve::ProblemEntry obstacle_problem();
-solve::MethodEntry projected_multigrid_method();
 
 }  // namespace equipoise::problems
