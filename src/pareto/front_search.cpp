@@ -67,6 +67,11 @@ std::size_t FrontSearch::local_size() const {
          solver_->fields().size();
 }
 
+/// Points are plain vectors, known to every rank.
+bool FrontSearch::plain() const {
+  return solver_->fields().size() == 1 && groups_.group.size() == 1;
+}
+
 /// One point: what every rank shall know of it, and the packet.
 std::vector<double> FrontSearch::solve(const FrontTask& task, std::string& message,
                                        std::vector<double>& x) {
@@ -117,12 +122,16 @@ std::vector<double> FrontSearch::solve(const FrontTask& task, std::string& messa
 
 void FrontSearch::step() {
   const std::size_t k = solver_->objectives();
+  if (spread_) {
+    for (auto* answer : plan_.answers()) groups_.column.broadcast(answer->packet.x, 0);
+    spread_ = false;
+  }
   std::vector<std::size_t> todo;
   for (std::size_t t = 0; t < plan_.tasks().size(); ++t) {
     if (!plan_.solved(t)) todo.push_back(t);
   }
   // Plain vectors are cheap: a generation at a time. Fields: as few as keep every group busy.
-  const bool fields = groups_.group.size() > 1 || solver_->fields().size() > 1;
+  const bool fields = !plain();
   const auto quota = static_cast<std::size_t>(groups_.count == 1 ? 1 : 2 * groups_.count);
   if (fields && todo.size() > quota) todo.resize(quota);
   const std::size_t width = 3 * k + 4 + totals_.size();
@@ -224,8 +233,22 @@ void FrontSearch::fields(state::FieldVisitor& visit) {
   plan_.fields(visit);
   visit.replicated("totals", totals_);
   const auto answers = plan_.answers();
-  const auto rows = storage();
   const std::size_t count = answers.size();
+  const std::size_t size = local_size();
+  if (plain()) {
+    std::vector<double> all;
+    for (auto* answer : answers) {
+      answer->packet.x.resize(size, 0.0);
+      all.insert(all.end(), answer->packet.x.begin(), answer->packet.x.end());
+    }
+    visit.replicated("packets", all);
+    for (std::size_t a = 0; a < count; ++a) {
+      const auto at = all.begin() + static_cast<std::ptrdiff_t>(a * size);
+      answers[a]->packet.x.assign(at, at + static_cast<std::ptrdiff_t>(size));
+    }
+    return;
+  }
+  const auto rows = storage();
   const std::size_t names = solver_->fields().size();
   const auto local = static_cast<std::size_t>(rows.range(groups_.world.rank()).size());
   // By row: all fields of all answers.
@@ -233,27 +256,28 @@ void FrontSearch::fields(state::FieldVisitor& visit) {
   const auto each = [&](const auto& move) {
     for (std::size_t a = 0; a < count; ++a) {
       auto& x = answers[a]->packet.x;
-      x.resize(local_size(), 0.0);
       for (std::size_t name = 0; name < names; ++name) {
         for (std::size_t i = 0; i < local; ++i)
           move(x[name * local + i], data[(i * count + a) * names + name]);
       }
     }
   };
+  for (auto* answer : answers) {
+    // Packets that come from a checkpoint are with the first group alone until the next step: a
+    // visit is no place to communicate.
+    spread_ = spread_ || (answer->packet.x.empty() && size > 0);
+    answer->packet.x.resize(size, 0.0);
+  }
   if (local > 0) each([](double& x, double& stored) { stored = x; });
   if (count > 0)
     visit.partitioned("packets", rows, groups_.world.rank(),
                       static_cast<std::int64_t>(names * count), data);
   if (local > 0) each([](double& x, double& stored) { x = stored; });
-  for (auto* answer : answers) {
-    answer->packet.x.resize(local_size(), 0.0);
-    groups_.column.broadcast(answer->packet.x, 0);
-  }
 }
 
 void FrontSearch::solution(state::FieldVisitor& visit) {
   const auto names = solver_->fields();
-  if (names.size() == 1 && groups_.group.size() == 1) {
+  if (plain()) {
     const Population best = front();
     front_ = {};
     front_.variables = static_cast<std::int64_t>(best.variables);

@@ -75,6 +75,7 @@ class FrontSearch final : public solve::Method {
                                           std::vector<double>& x);
   [[nodiscard]] std::string trouble() const;
   [[nodiscard]] std::size_t local_size() const;
+  [[nodiscard]] bool plain() const;
   [[nodiscard]] partition::Partition storage() const;
 
   Groups groups_;
@@ -82,6 +83,7 @@ class FrontSearch final : public solve::Method {
   FrontOptions options_;
   FrontPlan plan_;
   std::vector<std::int64_t> totals_;  ///< of the solver's counters
+  bool spread_ = false;               ///< packets were read, and only the first group has them
   solve::Report report_;
   Front front_;
 };

@@ -52,7 +52,10 @@ class PdeFrontInstance final : public solve::Instance {
     config.read("problem", options_);
     GroupOptions group;
     config.read("problem", group);
-    groups_ = pareto::Groups::split(comm, group.group_ranks);
+    group_ranks_ = group.group_ranks;
+    // A stored front is verified and exported on any number of ranks; only methods need the groups.
+    groups_ = pareto::Groups::split(
+        comm, comm.size() % group_ranks_ == 0 ? group_ranks_ : std::int64_t{comm.size()});
     linalg::start_petsc(comm);
     petsc_ = std::make_unique<linalg::SolverOptions>(config.take("petsc"));
     problem_ = make_pde_objectives(groups_.group, options_);
@@ -73,6 +76,7 @@ class PdeFrontInstance final : public solve::Instance {
       throw ConfigurationError("pde_front is solved by pde_front or reduced_front, not by `{}`",
                                name);
     }
+    if (groups_.group.size() != group_ranks_) (void)pareto::Groups::split(comm_, group_ranks_);
     ReducedOptions options;
     config.read("stop", [&](state::OptionVisitor& visit) {
       std::string measure = "open_gap";
@@ -124,6 +128,7 @@ class PdeFrontInstance final : public solve::Instance {
 
   parallel::Comm comm_;
   PdeFrontOptions options_;
+  std::int64_t group_ranks_ = 1;
   pareto::Groups groups_;
   std::unique_ptr<linalg::SolverOptions> petsc_;
   std::shared_ptr<const PdeObjectives> problem_;
