@@ -10,7 +10,7 @@
     steps        steps around the theory's
     collectives  every way to form a mean against MPI_Allreduce, by size and density
     collectives-network   TopK both ways and PermK, d = 1e7, 4 nodes of 1 Gbit/s
-    scaling      strong and weak scaling of a dense and a compressed solve, 1 to 8 ranks
+    scaling      30 iterations of a dense and a compressed method, 1 to 8 ranks: strong (8 agents), weak (2 a rank)
 
 Further key=value words go to every run. The network is emulated by cluster/network/emulate.sh (root);
 EQUIPOISE_NETWORK_RUN may name another program that starts ranks on a network that is already up.
@@ -163,7 +163,7 @@ class Study:
     def scaling(self):
         for kind in ("strong", "weak"):
             for ranks in (1, 2, 4, 8):
-                d = 400000 if kind == "strong" else 100000 * ranks
+                d = 400000  # in the weak study the agents grow with the ranks, two each
                 for name, keys in (("extragradient", ["method.name=extragradient"]),
                                    ("optimistic", ["method.name=optimistic", "method.memory=0"])):
                     self.solve(f"{kind} {name} P={ranks}", ranks,

@@ -282,7 +282,8 @@ class Sliding final : public Base {
     }
     const bool extrapolated = plain_ == 0 && extrapolates();
     if (plain_ > 0) --plain_;
-    const bool stuck = extrapolated && stagnates();
+    // Without a sample the steps are safe by themselves: slow is then only slow.
+    const bool stuck = extrapolated && similar_ && stagnates();
     const double tolerated = extrapolated ? 2.0 : 10.0;
     if (size_ <= tolerated * best_residual_ && !stuck &&
         (!extrapolated || since_best_ <= 4 * anderson_.memory())) {
