@@ -156,7 +156,7 @@ CommonDescent goldstein_descent(const ProblemView& problem, std::span<const doub
     if (enough) return result;
   }
   throw NotFiniteError(
-      "gebken_peitz: no common descent after 1000 subgradients at one point; the subgradients do "
+      "gebken-peitz: no common descent after 1000 subgradients at one point; the subgradients do "
       "not belong to "
       "the objectives");
 }

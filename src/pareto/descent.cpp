@@ -18,8 +18,8 @@ void DescentOptions::describe(state::OptionVisitor& visit) {
   visit.option("start_from", start_from, "least start of a variable without bounds");
   visit.option("start_to", start_to, "largest start of a variable without bounds");
   visit.option("radius", goldstein.radius,
-               "gebken_peitz: radius of the ball whose subgradients count", state::positive);
-  visit.option("tolerance", goldstein.tolerance, "gebken_peitz: norm at which a start is done",
+               "gebken-peitz: radius of the ball whose subgradients count", state::positive);
+  visit.option("tolerance", goldstein.tolerance, "gebken-peitz: norm at which a start is done",
                state::positive);
   visit.option("decrease", decrease,
                "mgda, newton: share of the predicted decrease that a step must reach",
@@ -109,7 +109,7 @@ std::vector<double> Descent::values(std::span<const double> x, Walker& walker) c
 }
 
 void Descent::advance(Walker& walker) {
-  if (kind_ == "gebken_peitz") {
+  if (kind_ == "gebken-peitz") {
     const auto descent = goldstein_descent(problem_, walker.x, options_.goldstein, walker.counts);
     walker.criticality = descent.criticality;
     walker.f = descent.values;
@@ -200,7 +200,7 @@ CommonDescent Descent::smooth_direction(Walker& walker) const {
 void Descent::line_search(Walker& walker, const CommonDescent& descent,
                           const std::vector<double>& f) {
   const std::size_t n = problem_.dimension();
-  const bool nonsmooth = kind_ == "gebken_peitz";
+  const bool nonsmooth = kind_ == "gebken-peitz";
   const double norm = std::sqrt(problem_.inner(descent.direction, descent.direction));
   if (norm == 0.0) return;
   const double floor = nonsmooth ? options_.goldstein.radius / norm : 0.0;

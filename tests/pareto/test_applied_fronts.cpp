@@ -96,7 +96,7 @@ TEST_F(Applied, GebkenPeitzOnTheObstacleProblem) {
   options.starts = 4;
   options.start_from = -3.0;
   options.start_to = 3.0;
-  Descent descent(comm, problem, "gebken_peitz", options, 3);
+  Descent descent(comm, problem, "gebken-peitz", options, 3);
   finish(descent, 2000);
   const auto points = descent.points();
   for (std::size_t p = 0; p < points.size(); ++p) {

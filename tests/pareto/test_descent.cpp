@@ -30,7 +30,7 @@ TEST_F(Descents, GebkenPeitzTotalsOfTheSpecification) {
     DescentOptions options;
     options.start_from = -3.0;
     options.start_to = 3.0;
-    Descent descent(comm, problem, "gebken_peitz", options, 1);
+    Descent descent(comm, problem, "gebken-peitz", options, 1);
     // The run loop counts from before the first step.
     EXPECT_EQ(descent.counters().at(2).second, 0);
     for (int i = 0; i < 2000 && !descent.report().finished; ++i) descent.step();

@@ -39,16 +39,16 @@ TEST_F(Instances, EveryProblemRunsItsDefaultMethodAndIsCertified) {
   for (const auto& entry : pareto_problems()) {
     if (entry.name == "external") continue;
     // These need a file; they have tests of their own.
-    if (entry.name == "multitask" || entry.name == "regularisation_path") continue;
+    if (entry.name == "multitask" || entry.name == "regularisation-path") continue;
     state::Config config = state::Config::parse("", "test");
-    if (entry.name != "nonsmooth_pair") config.assign("method.population=16");
+    if (entry.name != "nonsmooth-pair") config.assign("method.population=16");
     auto instance = make(comm, entry.name, config);
     const std::string method = instance->methods().front();
     if (method == "hypervolume") {
       config.assign("method.evaluations=160");
     } else {
       config = state::Config::parse("", "test");
-      if (entry.name == "obstacle_pair") {
+      if (entry.name == "obstacle-pair") {
         config.assign("problem.cells=4");
         config.assign("method.starts=4");
         instance = make(comm, entry.name, config);
@@ -112,7 +112,7 @@ TEST_F(Instances, WrongMethodsAndNumbersAreExplained) {
   EXPECT_NE(message("re", "problem.number=22", "nsga2").find("RE24"), std::string::npos);
   EXPECT_NE(message("dtlz", "problem.objectives=1", "nsga2").find("a front needs at least 2"),
             std::string::npos);
-  EXPECT_NE(message("nonsmooth_pair", "", "mgda").find("can be solved by: gebken_peitz"),
+  EXPECT_NE(message("nonsmooth-pair", "", "mgda").find("can be solved by: gebken-peitz"),
             std::string::npos);
   EXPECT_NE(message("external", "", "nsga2").find("problem.command is missing"), std::string::npos);
   EXPECT_NE(message("external", "problem.command='true'", "nsga2").find("one per variable"),

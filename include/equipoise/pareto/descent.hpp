@@ -56,17 +56,17 @@ struct DescentOptions {
   double start_from =
       -1.0;  ///< where a variable has no bound, starts lie in [start_from, start_to]
   double start_to = 1.0;
-  GoldsteinOptions goldstein;  ///< method gebken_peitz
+  GoldsteinOptions goldstein;  ///< method gebken-peitz
   double decrease = 1e-4;      ///< methods mgda and newton: Armijo constant
   void describe(state::OptionVisitor& visit);
 };
 
 /// Descent on all objectives at once from many starts, one iteration of every start a step: "mgda"
 /// (steepest common descent), "newton" (Fliege, Grana Drummond, Svaiter 2009; needs Hessian
-/// products), "gebken_peitz" (non-smooth objectives). Starts are shared out over the ranks and
+/// products), "gebken-peitz" (non-smooth objectives). Starts are shared out over the ranks and
 /// never interact: the same bits on any number of ranks.
 ///
-/// The residual is the largest criticality over the starts; with gebken_peitz a start counts as
+/// The residual is the largest criticality over the starts; with gebken-peitz a start counts as
 /// done at `tolerance` and then adds 0. The front of the solution holds the nondominated end
 /// points.
 class Descent final : public solve::Method {

@@ -61,7 +61,7 @@ solve::ProblemEntry multitask_entry() {
 
 solve::ProblemEntry regularisation_entry() {
   return {
-      "pareto", "regularisation_path", "least squares against |x|_1: the lasso path as a front",
+      "pareto", "regularisation-path", "least squares against |x|_1: the lasso path as a front",
       [](state::OptionVisitor& visit) { RegularisationOptions{}.describe(visit); },
       [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
         RegularisationOptions options;
@@ -238,10 +238,10 @@ std::vector<solve::ProblemEntry> pareto_problems() {
           entry<DistancesOptions>(
               "distances", "squared distances to unit vectors: the Pareto set is their simplex"),
           entry<FonsecaOptions>("fonseca", "Fonseca-Fleming: a concave front"),
-          entry<PairOptions>("nonsmooth_pair", "two non-smooth convex functions of two variables"),
+          entry<PairOptions>("nonsmooth-pair", "two non-smooth convex functions of two variables"),
           entry<ExternalOptions>("external",
                                  "objectives computed by a program of yours, through files"),
-          entry<ObstaclePairOptions>("obstacle_pair",
+          entry<ObstaclePairOptions>("obstacle-pair",
                                      "control of an obstacle problem with two opposite targets"),
           entry<SwitchingOptions>("switching",
                                   "switching times of a double integrator: aim against effort"),
@@ -261,7 +261,7 @@ std::vector<solve::MethodEntry> pareto_methods() {
        [](state::OptionVisitor& visit) { pareto::FrontOptions{}.describe(visit); }},
       descent_method("mgda", "steepest common descent from many starts"),
       descent_method("newton", "Newton steps on all objectives from many starts"),
-      descent_method("gebken_peitz", "common descent for non-smooth objectives from many starts")};
+      descent_method("gebken-peitz", "common descent for non-smooth objectives from many starts")};
   for (auto& method : pde_front_methods()) methods.push_back(std::move(method));
   return methods;
 }

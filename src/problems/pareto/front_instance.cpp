@@ -108,7 +108,7 @@ std::vector<std::string> FrontInstance::methods() const {
       names = {"front", "mgda"};
       if (view_.has_hessian()) names.emplace_back("newton");
     }
-    names.emplace_back("gebken_peitz");
+    names.emplace_back("gebken-peitz");
   }
   if (box) {
     // Exact hypervolumes are too dear beyond six objectives: reference directions lead there.

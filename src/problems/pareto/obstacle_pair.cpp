@@ -147,7 +147,7 @@ pareto::Facts ObstaclePair::facts() const {
   return {{"cells per direction", std::to_string(cells_)}, {"inner product", "L2"}};
 }
 std::string ObstaclePair::fingerprint() const {
-  return fmt::format("obstacle_pair cells={} cost={} obstacle={}", cells_, cost_, obstacle_);
+  return fmt::format("obstacle-pair cells={} cost={} obstacle={}", cells_, cost_, obstacle_);
 }
 
 void ObstaclePairOptions::describe(state::OptionVisitor& visit) {

@@ -67,13 +67,13 @@ class PdeFrontInstance final : public solve::Instance {
             {"unknowns of state and of control", std::to_string(problem_->grid().nodes())},
             {"groups", fmt::format("{} of {} ranks", groups_.count, groups_.group.size())}};
   }
-  [[nodiscard]] std::vector<std::string> methods() const override { return {"pde_front"}; }
+  [[nodiscard]] std::vector<std::string> methods() const override { return {"pde-front"}; }
 
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override {
-    const bool reduced = name == "reduced_front";
-    if (name != "pde_front" && !reduced) {
-      throw ConfigurationError("pde_front is solved by pde_front or reduced_front, not by `{}`",
+    const bool reduced = name == "reduced-front";
+    if (name != "pde-front" && !reduced) {
+      throw ConfigurationError("pde-front is solved by pde-front or reduced-front, not by `{}`",
                                name);
     }
     if (groups_.group.size() != group_ranks_) (void)pareto::Groups::split(comm_, group_ranks_);
@@ -313,7 +313,7 @@ std::vector<std::string> PdeFrontInstance::export_csv(state::Stateful& solution,
 
 solve::ProblemEntry pde_front_entry() {
   return {
-      "pareto", "pde_front",
+      "pareto", "pde-front",
       "two or three objectives of a control under -Lap y + kappa max(0, y) = u",
       [](state::OptionVisitor& visit) {
         PdeFrontOptions{}.describe(visit);
@@ -325,10 +325,10 @@ solve::ProblemEntry pde_front_entry() {
 }
 
 std::vector<solve::MethodEntry> pde_front_methods() {
-  return {{"pareto", "pde_front",
+  return {{"pareto", "pde-front",
            "fronts of PDE problems: every scalarisation through weighted sums, groups of ranks",
            [](state::OptionVisitor& visit) { PdeMethodOptions{}.describe(visit); }},
-          {"pareto", "reduced_front",
+          {"pareto", "reduced-front",
            "the same in a reduced space that grows where a certified bound asks for it",
            [](state::OptionVisitor& visit) { ReducedOptions{}.describe(visit); }}};
 }

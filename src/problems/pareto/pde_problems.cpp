@@ -52,7 +52,7 @@ std::shared_ptr<const PdeObjectives> make_pde_objectives(const parallel::Comm& g
                          .element = finite_elements ? control::Element::q1 : control::Element::fd});
   problem->kappa = options.kappa;
   problem->fingerprint =
-      fmt::format("pde_front objectives={} cells={} element={} kappa={}", options.objectives,
+      fmt::format("pde-front objectives={} cells={} element={} kappa={}", options.objectives,
                   options.cells, finite_elements ? "q1" : "fd", options.kappa);
   const auto add = [&](double misfit, const std::function<double(const control::Point&)>& target,
                        double cost) {

@@ -188,7 +188,7 @@ RegularisationPath make_regularisation_path(const parallel::Comm& comm,
   }
   problem.rows = replicate_shard(comm, loaded.data, 0);
   problem.features = loaded.data.features;
-  problem.name = fmt::format("regularisation_path {}", loaded.fingerprint);
+  problem.name = fmt::format("regularisation-path {}", loaded.fingerprint);
   const auto n = static_cast<std::size_t>(problem.features);
   problem.gram.assign(n * n, 0.0);
   problem.right.assign(n, 0.0);
