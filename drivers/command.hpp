@@ -70,7 +70,7 @@ int export_command(const parallel::Comm& comm, const std::string& file, const st
 /// What `plot` draws of run files: histories, fronts in the plane, in space, in parallel
 /// coordinates, or the functions of one solution.
 struct PlotKind {
-  bool front = false, parallel = false, fields = false;
+  bool history = false, parallel = false, fields = false;
 };
 int plot_command(const parallel::Comm& comm, const std::vector<std::string>& files,
                  const std::string& picture, PlotKind kind);

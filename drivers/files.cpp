@@ -165,8 +165,9 @@ int plot_command(const parallel::Comm& comm, const std::vector<std::string>& fil
   if (!kind.fields) {
     std::vector<std::string> arguments = files;
     if (kind.parallel) arguments.emplace_back("--parallel");
+    if (kind.history) arguments.emplace_back("--history");
     arguments.insert(arguments.end(), {"-o", picture});
-    return run_script(comm, kind.front ? "plot_front.py" : "plot.py", arguments);
+    return run_script(comm, kind.parallel ? "plot_front.py" : "plot.py", arguments);
   }
   if (files.size() != 1) throw ConfigurationError("plot --fields draws one run file at a time");
   Reopened again = reopen(comm, files[0]);

@@ -102,15 +102,17 @@ class CommandLine {
       };
     });
     auto* plot = app_.add_subcommand(
-        "plot", "draw run files: residual against bytes, iterations and seconds");
+        "plot",
+        "draw run files: their fronts, or the residual against bytes, iterations and seconds");
     plot->add_option("files", words_, "run files")->required();
     plot->add_option("-o,--output", picture_, "picture (.png)")->required();
-    plot->add_flag("--front", front_, "draw the fronts instead: two or three objectives");
-    plot->add_flag("--parallel", parallel_, "draw the fronts in parallel coordinates");
+    plot->add_flag("--history", history_, "draw the residual, also of runs that found a front");
+    plot->add_flag("--parallel", parallel_, "draw the fronts in parallel coordinates")
+        ->excludes("--history");
     plot->add_flag("--fields", fields_, "draw the state and the control instead (one run file)");
     plot->callback([this] {
       todo = [this](const auto& comm) {
-        return plot_command(comm, words_, picture_, {front_ || parallel_, parallel_, fields_});
+        return plot_command(comm, words_, picture_, {history_, parallel_, fields_});
       };
     });
   }
@@ -163,7 +165,7 @@ class CommandLine {
   bool markdown_ = false;
   bool overwrite_ = false;
   bool once_ = false;
-  bool front_ = false, parallel_ = false;
+  bool history_ = false, parallel_ = false;
   bool fields_ = false;
 };
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Draws run files: the residual against bytes, iterations and seconds.
+"""Draws run files: their fronts where every file holds one, else the residual against bytes, iterations and seconds.
 
-usage: plot.py RUN.h5... -o OUT.png      (also .pdf and .svg)
+usage: plot.py RUN.h5... -o OUT.png [--history]      (also .pdf and .svg; --history: the residual in any case)
 
 Every run file gives one line, named after its method and codecs, and, where these are equal, after the keys of the
 configuration in which the runs differ. Exit codes: 2 bad command line, 6 a file that is no run file.
@@ -19,6 +19,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
+import plot_front  # noqa: E402
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and in print.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999"]
@@ -119,7 +120,6 @@ def common(runs, key):
 
 
 def draw_panel(axes, runs, column, title, unit, tolerance):
-    drawn = False
     for number, run in enumerate(runs):
         if column not in run.trace:
             continue
@@ -127,21 +127,16 @@ def draw_panel(axes, runs, column, title, unit, tolerance):
         positive = x > 0
         if not positive.any():
             continue
-        drawn = True
         axes.plot(x[positive], y[positive], color=COLOURS[number % len(COLOURS)],
                   linestyle=DASHES[number // len(COLOURS) % len(DASHES)])
         axes.plot(x[positive][-1], y[positive][-1], marker="o", markersize=3.5,
                   color=COLOURS[number % len(COLOURS)])
     axes.set_yscale("log")
+    axes.set_xscale("log")
     axes.set_title(title, loc="left")
     axes.set_xlabel(unit)
-    if drawn:
-        axes.set_xscale("log")
-        left, right = axes.get_xlim()
-        axes.set_xlim(max(left, right * 1e-5), right)
-    else:
-        axes.text(0.5, 0.5, "nothing moved: one rank", ha="center", va="center",
-                  transform=axes.transAxes, color="#777777")
+    left, right = axes.get_xlim()
+    axes.set_xlim(max(left, right * 1e-5), right)
     reached = min((run.trace["residual"].min() for run in runs), default=0.0)
     if tolerance is not None and tolerance > 1e-6 * reached:  # a goal out of reach would flatten the histories
         axes.axhline(tolerance, color="#777777", linewidth=0.8, linestyle=(0, (2, 2)))
@@ -155,7 +150,7 @@ def draw(runs, out):
         ("iteration", "Iterations", "iterations"),
         ("seconds", "Time", "seconds"),
     ]
-    panels = [panel for panel in panels if any(panel[0] in run.trace for run in runs)]
+    panels = [panel for panel in panels if any(np.any(run.trace.get(panel[0], 0) > 0) for run in runs)]
     tolerance = common(runs, "stop.tolerance")
     measure = common(runs, "stop.measure")
     with plt.rc_context(STYLE):
@@ -188,12 +183,16 @@ def draw(runs, out):
 def main():
     parser = argparse.ArgumentParser(prog="plot.py", description=__doc__.split("\n", 1)[0])
     parser.add_argument("runs", nargs="+", metavar="RUN.h5", help="run files")
+    parser.add_argument("--history", action="store_true", help="the residual, also where the files hold fronts")
     parser.add_argument("-o", "--out", required=True, metavar="OUT.png", help="picture: .png, .pdf or .svg")
     arguments = parser.parse_args()
     suffix = Path(arguments.out).suffix
     if suffix not in (".png", ".pdf", ".svg"):
         parser.error(f"{arguments.out}: the picture's name must end in .png, .pdf or .svg")
     try:
+        if not arguments.history and all(plot_front.holds_front(path) for path in arguments.runs):
+            plot_front.draw_files(arguments.runs, arguments.out)
+            return 0
         draw([read_run(path) for path in arguments.runs], arguments.out)
     except NoRunFile as error:
         print(f"plot.py: {error}", file=sys.stderr)

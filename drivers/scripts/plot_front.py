@@ -22,6 +22,14 @@ import numpy as np  # noqa: E402
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 
 
+def holds_front(path):
+    try:
+        with h5py.File(path, "r") as file:
+            return "solution/front_objectives" in file
+    except OSError:
+        return False
+
+
 def read_front(path):
     try:
         with h5py.File(path, "r") as file:
@@ -85,6 +93,17 @@ def draw(sets, out, parallel=False):
     plt.close(figure)
 
 
+def draw_files(paths, out, parallel=False, reference=None):
+    sets = [(path, read_front(path)) for path in paths]
+    if reference:
+        sets.insert(0, ("reference", read_reference(reference)))
+    if len({front.shape[1] for _, front in sets}) != 1:
+        print("plot_front.py: the fronts have different numbers of objectives: "
+              + ", ".join(f"{name} {front.shape[1]}" for name, front in sets), file=sys.stderr)
+        raise SystemExit(2)
+    draw(sets, out, parallel)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+")
@@ -92,13 +111,7 @@ def main():
     parser.add_argument("--parallel", action="store_true")
     parser.add_argument("--reference")
     arguments = parser.parse_args()
-    sets = [(path, read_front(path)) for path in arguments.runs]
-    if arguments.reference:
-        sets.insert(0, ("reference", read_reference(arguments.reference)))
-    if len({front.shape[1] for _, front in sets}) != 1:
-        parser.error("the fronts have different numbers of objectives: "
-                     + ", ".join(f"{name} {front.shape[1]}" for name, front in sets))
-    draw(sets, arguments.output, arguments.parallel)
+    draw_files(arguments.runs, arguments.output, arguments.parallel, arguments.reference)
 
 
 if __name__ == "__main__":

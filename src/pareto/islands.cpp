@@ -135,7 +135,7 @@ void Islands::step() {
       generation_ % options_.migrate_every == 0) {
     migrate();
   }
-  report_.finished = evaluations_ >= options_.evaluations;
+  report_.finished = report_.budget_spent = evaluations_ >= options_.evaluations;
   const Population best = front();
   keep_front(best);
   if (generation_ % options_.window == 0 || report_.finished) judge(best);
@@ -247,7 +247,7 @@ void Islands::fields(state::FieldVisitor& visit) {
   for (const auto& algorithm : own_) packed_.push_back(algorithm->pack());
   visit.ragged("islands", owners_, comm_.rank(), packed_);
   for (std::size_t i = 0; i < own_.size(); ++i) own_[i]->unpack(packed_[i]);
-  report_.finished = evaluations_ >= options_.evaluations;
+  report_.finished = report_.budget_spent = evaluations_ >= options_.evaluations;
 }
 
 void Islands::solution(state::FieldVisitor& visit) { front_.fields(visit); }

@@ -201,6 +201,7 @@ class Loop {
       return Stop::diverged;
     if (stop_.stall_checks > 0 && state_.checks_since_best >= stop_.stall_checks)
       return Stop::stalled;
+    if (report.finished && report.budget_spent) return Stop::budget_spent;
     if (report.finished) return std::isnan(report.residual) ? Stop::converged : Stop::stalled;
     if (state_.iteration >= stop_.max_iterations) return Stop::iteration_limit;
     return std::nullopt;
@@ -394,6 +395,8 @@ std::string name(Stop stop) {
   switch (stop) {
     case Stop::converged:
       return "converged";
+    case Stop::budget_spent:
+      return "budget_spent";
     case Stop::iteration_limit:
       return "iteration_limit";
     case Stop::time_limit:
@@ -452,6 +455,7 @@ void SaveOptions::describe(state::OptionVisitor& visit) {
 Exit Summary::exit_code() const {
   switch (stop) {
     case Stop::converged:
+    case Stop::budget_spent:
       return Exit::ok;
     case Stop::diverged:
     case Stop::not_finite:

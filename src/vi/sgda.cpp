@@ -95,7 +95,7 @@ class Sgda final : public Base {
     linalg::add_scaled(z_, -s, direction_, z_);
     f_.prox(s, z_);
     ++iteration_;
-    report_.finished = iteration_ >= options_.horizon;
+    report_.finished = report_.budget_spent = iteration_ >= options_.horizon;
     const bool due = options_.check_every > 0 && iteration_ % options_.check_every == 0;
     if (due || !measure_.needs_operator()) check();
   }

@@ -11,8 +11,8 @@ import numpy as np
 from same_solution import differences
 from support import GAME, CommandTest
 
-REASONS = ("converged", "iteration_limit", "time_limit", "byte_limit", "stalled", "diverged", "not_finite",
-           "interrupted")
+REASONS = ("converged", "budget_spent", "iteration_limit", "time_limit", "byte_limit", "stalled", "diverged",
+           "not_finite", "interrupted")
 
 
 def text(dataset):

@@ -141,6 +141,12 @@ TEST_F(Run, FinishedMethodsEnd) {
   const Summary s = go(used_up);
   EXPECT_EQ(s.stop, Stop::stalled);
   EXPECT_EQ(s.iterations, 3);
+  used_up.on_step = [&](std::int64_t step) {
+    used_up.edit().finished = used_up.edit().budget_spent = step == 3;
+  };
+  const Summary spent = go(used_up);
+  EXPECT_EQ(spent.stop, Stop::budget_spent);
+  EXPECT_EQ(spent.exit_code(), Exit::ok);
 }
 
 TEST_F(Run, TimeLimitAsksForARequeueWhereThereIsACheckpoint) {

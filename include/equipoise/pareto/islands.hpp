@@ -43,7 +43,7 @@ struct Front : state::Stateful {
 ///
 /// The residual is the relative growth of the hypervolume of the joint front (scaled by its own
 /// range, reference 1.1) over the last `window` generations: small when the front stalls. The
-/// method is finished when the budget is used up.
+/// method ends when the budget is spent.
 class Islands final : public solve::Method {
  public:
   /// **Collective** (no communication before the first step). The problem must outlive the method.

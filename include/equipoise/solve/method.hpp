@@ -19,9 +19,9 @@ struct Report {
   double objective = unknown;  ///< where the problem has one
   bool fresh =
       false;  ///< the residual was evaluated in the last step (methods that evaluate rarely)
-  bool failed = false;  ///< a value left the finite numbers; `message` says which
-  bool finished =
-      false;  ///< nothing left to do (a front is complete, a budget of the method is used up)
+  bool failed = false;        ///< a value left the finite numbers; `message` says which
+  bool finished = false;      ///< nothing left to do (a front is complete, no step descends)
+  bool budget_spent = false;  ///< finished as meant: the calls or steps it was given are used up
   std::string message;
 };
 

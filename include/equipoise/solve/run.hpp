@@ -17,6 +17,7 @@ namespace equipoise::solve {
 /// Why a run ended.
 enum class Stop {
   converged,
+  budget_spent,
   iteration_limit,
   time_limit,
   byte_limit,
