@@ -29,10 +29,15 @@ need() {
   done
 }
 
+# The links go first and by name: those of a namespace are taken down some time after it, and would
+# still be in the way of the next `up`.
 down() {
   local name
-  for name in $(ip netns list 2> /dev/null | awk '/^eqnode[0-9]+/ {print $1}'); do
-    ip netns del "$name"
+  for name in $(ip -o link show type veth 2> /dev/null | grep -o 'eqlink[0-9]*'); do
+    ip link del "$name" 2> /dev/null || true
+  done
+  for name in $(ip netns list 2> /dev/null | grep -o '^eqnode[0-9]*'); do
+    ip netns del "$name" || true
   done
   ip link del $bridge 2> /dev/null || true
   rm -rf "$state"

@@ -6,13 +6,14 @@
     bytes        residual against bytes: methods on the reference game, 4 ranks
     seconds      residual against seconds on 4 nodes of 100 Mbit/s each, against the ring allreduce
     seconds-2    the same on 2 nodes of 1 Gbit/s
+    shared       auto against extragradient on 2 ranks of one machine: medians of interleaved whole solves
     density      TopK and RandK from 1 % to 30 %
     steps        steps around the theory's
     collectives  every way to form a mean against MPI_Allreduce, by size and density
     collectives-network   TopK both ways and PermK, d = 1e7, 4 nodes of 1 Gbit/s
     scaling      30 iterations of a dense and a compressed method, 1 to 8 ranks: strong (8 agents), weak (2 a rank)
 
-Further key=value words go to every run. The network is emulated by cluster/network/emulate.sh (root);
+Further key=value words go to every run. LIBSVM files are looked for in $EQUIPOISE_DATA/libsvm. The network is emulated by cluster/network/emulate.sh (root);
 EQUIPOISE_NETWORK_RUN may name another program that starts ranks on a network that is already up.
 """
 
@@ -27,6 +28,7 @@ HERE = Path(__file__).resolve().parent
 EMULATE = HERE.parent / "network" / "emulate.sh"
 LARGE = ["problem.name=game", "problem.structure=low-rank", "problem.dimension=100000",
          "run.agents=4", "stop.tolerance=1e-6"]
+A9A = str(Path(os.environ.get("EQUIPOISE_DATA", "data")) / "libsvm" / "a9a")
 RING = {"OMPI_MCA_coll_tuned_use_dynamic_rules": "1", "OMPI_MCA_coll_tuned_allreduce_algorithm": "4"}
 DENSE = ["method.name=extragradient", "run.reduction=fast", "stop.max_iterations=5000"]
 
@@ -53,14 +55,22 @@ class Study:
                               stdout=subprocess.PIPE, check=False)
         if done.returncode == 77:
             sys.exit(77)
+        if done.returncode not in (0, 4):  # 4: stopped at a limit
+            sys.exit(f"status {done.returncode}: {' '.join([*launcher, self.command, *words])}")
         return done.stdout
 
-    def solve(self, label, ranks, keys, rate=None, environment=None):
-        """One run: its file, and a row of the table."""
+    def run(self, label, ranks, keys, rate=None, environment=None):
+        """One run and its file; what it reports."""
         stem = self.folder / label.replace("/", "_").replace(" ", "-").replace(":", "-")
         self.start(ranks, ["solve", *keys, *self.extra, "--out", f"{stem}.h5", "--json", f"{stem}.json", "--overwrite",
                            "--quiet"], rate, environment)
-        done = json.loads(Path(f"{stem}.json").read_text())
+        return json.loads(Path(f"{stem}.json").read_text())
+
+    def solve(self, label, ranks, keys, rate=None, environment=None):
+        """One run: its file, and a row of the table."""
+        return self.add(label, ranks, self.run(label, ranks, keys, rate, environment))
+
+    def add(self, label, ranks, done):
         traffic = done["traffic"]
         row = {"run": label, "ranks": ranks, "stop": done["stop"], "iterations": done["iterations"],
                "residual": f"{done['residual']:.2e}", "seconds": f"{done['seconds']['total']:.3g}",
@@ -101,6 +111,21 @@ class Study:
 
     def seconds_2(self):
         self.on_network(2, "1gbit")
+
+    def shared(self):
+        low_rank = ["problem.name=game", "problem.structure=low-rank", "run.agents=2", "stop.tolerance=1e-6"]
+        cases = {"game d=100": ["problem.name=game", "stop.tolerance=1e-8"],
+                 "a9a": ["problem.name=robust-regression", f"problem.data={A9A}", "stop.tolerance=1e-8"]}
+        for d in (20000, 100000, 1000000):
+            for h in ("0.08", "1"):
+                cases[f"low-rank d={d} h={h}"] = [*low_rank, f"problem.dimension={d}", f"problem.heterogeneity={h}"]
+        for case, keys in cases.items():
+            done = {"extragradient": [], "auto": []}
+            for _ in range(3):
+                for name, runs in done.items():
+                    runs.append(self.run(f"{case} {name}", 2, [*keys, f"method.name={name}", "stop.max_iterations=20000"]))
+            for name, runs in done.items():
+                self.add(f"{case} {name}", 2, sorted(runs, key=lambda one: one["seconds"]["total"])[1])
 
     def density(self):
         for k in ("0.01", "0.03", "0.1", "0.3"):
@@ -180,7 +205,7 @@ def main():
     arguments, extra = parser.parse_known_args()
     study = Study(arguments, extra)
     work = getattr(study, arguments.study.replace("-", "_"), None)
-    if work is None or arguments.study in ("start", "solve", "finish", "picture", "measured", "bench", "on-network"):
+    if work is None or arguments.study in ("start", "run", "solve", "add", "finish", "picture", "measured", "bench", "on-network"):
         parser.error(f"there is no study {arguments.study}")
     work()
     study.finish()

@@ -20,6 +20,7 @@ constexpr double worth_trying = 2.0;   ///< times the best prediction
 constexpr double longest_trial = 0.1;  ///< seconds a round
 constexpr double as_good = 1.05;       ///< times the best
 constexpr int trials = 7;
+constexpr double longest_choice = 0.5;  ///< seconds for the trials of collectives
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -46,13 +47,16 @@ double shift(const parallel::Comm& comm, std::vector<std::byte>& out, std::vecto
   return seconds / repeats;
 }
 
-/// A mean with the codecs of a candidate, and vectors to try it on.
+MeanSetting with(MeanSetting setting, const Candidate& candidate) {
+  setting.codec = candidate.codec;
+  setting.server_codec = candidate.server_codec;
+  return setting;
+}
+
+/// A mean, and vectors to try it on.
 class Trial {
  public:
-  Trial(const parallel::Comm& comm, partition::Partition agents, MeanSetting setting,
-        const Candidate& candidate) {
-    setting.codec = candidate.codec;
-    setting.server_codec = candidate.server_codec;
+  Trial(const parallel::Comm& comm, partition::Partition agents, MeanSetting setting) {
     setting.chunks = 0;
     if (std::ssize(setting.weights) != agents.size()) {
       setting.weights.assign(at(agents.size()), 1.0 / static_cast<double>(agents.size()));
@@ -82,7 +86,7 @@ double coding_seconds(const parallel::Comm& comm, const partition::Partition& ag
       std::clamp<std::int64_t>(timed_entries / std::max<std::int64_t>(1, most), 1, d);
   setting.weights.clear();
   Trial alone(parallel::Comm(), partition::Partition::uniform(std::max<std::int64_t>(1, hosted), 1),
-              setting, candidate);
+              with(setting, candidate));
   alone.round();
   double best = std::numeric_limits<double>::infinity();
   for (int k = 0; k < 3; ++k) best = std::min(best, timed(comm, [&] { alone.round(); }));
@@ -106,6 +110,31 @@ double bytes_moved(const parallel::Comm& comm, const partition::Partition& agent
   return (ranks - 1.0) / ranks * (std::max(most, all / ranks) * up + down);
 }
 
+/// The same mean of vectors short enough for trials in the memory of any rank.
+MeanSetting fit(const parallel::Comm& comm, const partition::Partition& agents,
+                MeanSetting setting) {
+  const std::int64_t most = comm.max(agents.range(comm.rank()).size());
+  setting.dimension =
+      std::min(setting.dimension, 4 * timed_entries / std::max<std::int64_t>(1, most));
+  return setting;
+}
+
+/// The collectives that a mean can go through, each with its trial.
+std::vector<std::pair<std::string, Trial>> possible(const parallel::Comm& comm,
+                                                    const partition::Partition& agents,
+                                                    MeanSetting setting) {
+  std::vector<std::pair<std::string, Trial>> list;
+  for (const char* name :
+       {"two-phase", "allgatherv", "split", "shared-mask", "recursive-doubling", "balanced"}) {
+    setting.collective = name;
+    try {
+      list.emplace_back(name, Trial(comm, agents, setting));
+    } catch (const ConfigurationError&) {  // this one cannot form this mean
+    }
+  }
+  return list;
+}
+
 }  // namespace
 
 NetworkCosts measure_network(const parallel::Comm& comm) {
@@ -125,6 +154,13 @@ NetworkCosts measure_network(const parallel::Comm& comm) {
   return costs;
 }
 
+namespace {
+std::string figures(const NetworkCosts& network) {
+  return fmt::format("latency {:.3g} us, {:.4g} MB/s a rank", 1e6 * network.latency,
+                     1e-6 * network.bandwidth);
+}
+}  // namespace
+
 std::string CodecChoice::reason() const {
   const auto name = [](const Candidate& c) {
     if (c.server_codec == "identity") return c.codec;
@@ -136,8 +172,50 @@ std::string CodecChoice::reason() const {
                         1e3 * (c.measured > 0.0 ? c.measured : c.predicted),
                         c.measured > 0.0 ? "" : " predicted");
   }
-  return text + fmt::format("; latency {:.3g} us, {:.4g} MB/s a rank)", 1e6 * network.latency,
-                            1e-6 * network.bandwidth);
+  return text + "; " + figures(network) + ")";
+}
+
+std::string CollectiveChoice::reason() const {
+  if (tried.empty()) return taken + ": this mean can be formed in one way only";
+  std::string text = taken + " (";
+  for (const TriedCollective& t : tried) {
+    text += fmt::format("{}{} {:.3g} ms, {:.3g} kB", &t == tried.data() ? "" : ", ", t.name,
+                        1e3 * t.seconds, 1e-3 * t.bytes);
+  }
+  return text + "; " + figures(network) + ")";
+}
+
+CollectiveChoice choose_collective(const parallel::Comm& comm, const partition::Partition& agents,
+                                   const MeanSetting& setting) {
+  CollectiveChoice choice;
+  choice.network = measure_network(comm);
+  if (comm.size() == 1) return choice;
+  auto list = possible(comm, agents, fit(comm, agents, setting));
+  if (list.size() < 2) return choice;
+  std::vector<std::vector<double>> seconds(list.size());
+  double spent = 0.0;
+  for (int k = 0; k <= trials && (k < 2 || spent < longest_choice); ++k) {
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      const double s = timed(comm, [&] { list[i].second.round(); });
+      spent += s;
+      if (k > 0) seconds[i].push_back(s);
+    }
+  }
+  double best = std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    auto& s = seconds[i];
+    std::nth_element(s.begin(), s.begin() + std::ssize(s) / 2, s.end());
+    const parallel::Traffic& moved = list[i].second.mean().traffic();
+    const std::int64_t bytes = comm.max(std::max(moved.sent, moved.received)) / moved.rounds;
+    choice.tried.push_back({list[i].first, s[s.size() / 2], static_cast<double>(bytes)});
+    best = std::min(best, choice.tried.back().seconds);
+  }
+  const TriedCollective* taken = nullptr;
+  for (const TriedCollective& t : choice.tried) {
+    if (t.seconds <= as_good * best && (!taken || t.bytes < taken->bytes)) taken = &t;
+  }
+  choice.taken = taken->name;
+  return choice;
 }
 
 CodecChoice choose_codec(const parallel::Comm& comm, const partition::Partition& agents,
@@ -156,21 +234,15 @@ CodecChoice choose_codec(const parallel::Comm& comm, const partition::Partition&
   std::vector<Trial> trial;
   double best = std::numeric_limits<double>::infinity();
   for (const Candidate& candidate : candidates) {
-    MeanSetting with = setting;
-    with.codec = candidate.codec;
-    with.server_codec = candidate.server_codec;
-    Considered c{candidate, bytes_moved(comm, agents, Mean(comm, agents, with))};
+    Considered c{candidate,
+                 bytes_moved(comm, agents, Mean(comm, agents, with(setting, candidate)))};
     const double round = coding_seconds(comm, agents, setting, candidate) + travel(c.bytes);
     c.predicted = candidate.iterations *
                   (round + candidate.dense_share * (dense_coding + travel(dense_bytes)));
     best = std::min(best, c.predicted);
     choice.considered.push_back(c);
   }
-  // Trials on vectors short enough for the memory of any rank.
-  const std::int64_t most = comm.max(agents.range(comm.rank()).size());
-  MeanSetting shorter = setting;
-  shorter.dimension =
-      std::min(setting.dimension, 4 * timed_entries / std::max<std::int64_t>(1, most));
+  const MeanSetting shorter = fit(comm, agents, setting);
   const double scale =
       static_cast<double>(setting.dimension) / static_cast<double>(shorter.dimension);
   std::vector<std::size_t> tried;
@@ -178,10 +250,10 @@ CodecChoice choose_codec(const parallel::Comm& comm, const partition::Partition&
     const double expected = choice.considered[i].predicted;
     if (expected > worth_trying * best || expected > longest_trial) continue;
     tried.push_back(i);
-    trial.emplace_back(comm, agents, shorter, candidates[i]);
+    trial.emplace_back(comm, agents, with(shorter, candidates[i]));
   }
   if (tried.size() > 1) {
-    Trial dense(comm, agents, shorter, {});
+    Trial dense(comm, agents, with(shorter, {}));
     std::vector<std::vector<double>> seconds(trial.size() + 1);
     for (int k = 0; k <= trials; ++k) {
       for (std::size_t i = 0; i < seconds.size(); ++i) {

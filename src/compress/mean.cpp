@@ -19,8 +19,9 @@ using parallel::Purpose;
 using partition::Layout;
 using partition::Partition;
 
-const std::array<std::string, 7> names = {
-    "auto", "two-phase", "allgatherv", "shared-mask", "split", "recursive-doubling", "balanced"};
+const std::array<std::string, 8> names = {
+    "bytes",       "auto",  "two-phase",          "allgatherv",
+    "shared-mask", "split", "recursive-doubling", "balanced"};
 
 /// Throws ConfigurationError for a collective that there is not, or that run.reduction forbids.
 void check_collective(const std::string& wish, bool fast) {
@@ -71,6 +72,14 @@ class Mean::Impl {
       }
     }
     choose_collectives();
+  }
+
+  void regroup(Partition agents, std::vector<double> weights) {
+    assert(agents.size() == round_.agents.size() && agents.parts() == round_.comm.size());
+    assert(std::ssize(weights) == agents.size() && !round_.setting.error_feedback);
+    round_.hosted = agents.range(round_.comm.rank());
+    round_.agents = std::move(agents);
+    round_.setting.weights = std::move(weights);
   }
 
   void compressed(std::int64_t iteration, std::span<const double> contributions,
@@ -162,12 +171,15 @@ class Mean::Impl {
     }
   }
 
+  /// True if no collective is named.
+  static bool open(const std::string& wish) { return wish == "bytes" || wish == "auto"; }
+
   void choose_collectives() {
     const std::string& wish = round_.setting.collective;
     dense_ = round_.setting.fast && wish != "two-phase" ? make_library_sum(round_)
                                                         : make_two_phase(round_, true);
     if (low_rank_) {
-      if (wish != "auto") {
+      if (!open(wish)) {
         throw ConfigurationError(
             "method.collective = {}: powersgd brings its own exchange; leave method.collective out",
             wish);
@@ -184,7 +196,7 @@ class Mean::Impl {
   CollectivePointer make_compressed(const std::string& wish) {
     if (wish == "two-phase" || wish == "split") return make_two_phase(round_, false);
     const bool sparse = round_.device && round_.device->sparse() && !round_.server;
-    if (wish == "auto" && !sparse) return make_two_phase(round_, false);
+    if (open(wish) && !sparse) return make_two_phase(round_, false);
     if (!sparse) needs_sparse(wish);
     if (wish == "recursive-doubling") return make_recursive_doubling(round_);
     if (wish == "balanced") return make_balanced();
@@ -248,6 +260,14 @@ void Mean::reset() {
   rescale(0.0);
   if (impl_->compressed_) impl_->compressed_->reset();
 }
+void Mean::reset_agents() {
+  auto& errors = impl_->round_.agent_errors;
+  std::fill(errors.begin(), errors.end(), 0.0);
+}
+void Mean::regroup(Partition agents, std::vector<double> weights) {
+  impl_->regroup(std::move(agents), std::move(weights));
+}
+std::span<const std::int64_t> Mean::last_uplink() const { return impl_->round_.uplink; }
 void Mean::rescale(double factor) {
   for (auto* errors : {&impl_->round_.agent_errors, &impl_->round_.owner_errors}) {
     for (double& e : *errors) e = factor == 0.0 ? 0.0 : factor * e;

@@ -96,7 +96,7 @@ double power_iteration(Evaluation& f, std::span<const double> z, int rounds, con
 }
 
 void require_unbiased(const Evaluation& f, const std::string& method,
-                      const Compression& compression) {
+                      const Compression& compression, bool server_feedback) {
   const auto check = [&](const compress::Descriptor& codec, const std::string& key,
                          const std::string& text) {
     if (!codec.needs_error_feedback) return;
@@ -106,10 +106,10 @@ void require_unbiased(const Evaluation& f, const std::string& method,
         key, text, method);
   };
   check(f.mean().device(), "method.codec", compression.codec);
-  check(f.mean().server(), "method.server_codec", compression.server_codec);
+  if (!server_feedback) check(f.mean().server(), "method.server_codec", compression.server_codec);
 }
 
-void require_contractive(const Evaluation& f, const Compression& compression) {
+void require_contractive(const Evaluation& f, const Compression& compression, bool server_alone) {
   const auto check = [](const compress::Descriptor& codec, const std::string& key,
                         const std::string& text) {
     if (codec.kind != compress::Descriptor::Kind::unbiased || !(codec.omega >= 1.0)) return;
@@ -118,7 +118,7 @@ void require_contractive(const Evaluation& f, const Compression& compression) {
         "grow without bound; use topk, randk-unscaled or natural, or masha1",
         key, text, codec.omega);
   };
-  check(f.mean().device(), "method.codec", compression.codec);
+  if (!server_alone) check(f.mean().device(), "method.codec", compression.codec);
   check(f.mean().server(), "method.server_codec", compression.server_codec);
 }
 
@@ -141,12 +141,6 @@ int chunk_count(const Evaluation& f) {
 
 SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
                          const Compression& compression) {
-  if (compression.server_codec != "identity") {
-    throw ConfigurationError(
-        "method.server_codec = {}: with method.participants every rank reads the participants' "
-        "messages, no owner compresses again; leave method.server_codec out",
-        compression.server_codec);
-  }
   const ProblemView& problem = f.problem();
   const std::int64_t d = problem.dimension();
   const int chunks = chunk_count(f);
@@ -156,7 +150,8 @@ SampledMean sampled_mean(const Evaluation& f, std::int64_t participants,
           participants,
           compress::make_codec(compression.codec, {d, problem.agents(), chunks}),
           d,
-          chunks};
+          chunks,
+          compression.server_codec};
 }
 
 namespace {

@@ -90,11 +90,13 @@ class Base : public solve::Method {
 /// direction equal on every rank. Communicates what `apply` does.
 using Apply = std::function<void(std::span<const double> z, std::span<double> out)>;
 double power_iteration(Evaluation& f, std::span<const double> z, int rounds, const Apply& apply);
-/// Throws ConfigurationError where a codec is biased, naming it and what to do instead.
+/// Throws ConfigurationError where a codec is biased, naming it and what to do instead; the server
+/// codec may be where the owners keep what it drops.
 void require_unbiased(const Evaluation& f, const std::string& method,
-                      const Compression& compression);
+                      const Compression& compression, bool server_feedback = false);
 /// Throws ConfigurationError where error feedback would let a codec's errors grow (omega >= 1).
-void require_contractive(const Evaluation& f, const Compression& compression);
+void require_contractive(const Evaluation& f, const Compression& compression,
+                         bool server_alone = false);
 /// Why a method that exchanges a mean over agents cannot take this problem, or "".
 std::string refuse_partitioned(const ProblemView& problem, const std::string& method);
 /// p = max(1/beta, 1/d): as many bytes in snapshots as in messages; and at least the density of a

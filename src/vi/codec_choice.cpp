@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 
 namespace equipoise::vi {
 namespace {
@@ -42,6 +43,22 @@ std::vector<Candidate> with_snapshots(std::int64_t d, std::int64_t agents, bool 
   return list;
 }
 
+/// The texts that a method takes where a configuration says nothing.
+class Defaults final : public state::OptionVisitor {
+ public:
+  void option(std::string_view, double&, std::string_view, state::Limits) override {}
+  void option(std::string_view, std::int64_t&, std::string_view, state::Limits) override {}
+  void option(std::string_view, bool&, std::string_view) override {}
+  void option(std::string_view key, std::string& value, std::string_view) override {
+    texts.emplace(key, value);
+  }
+  void option(std::string_view, std::vector<double>&, std::string_view, state::Limits) override {}
+  void option(std::string_view, std::vector<std::string>&, std::string_view) override {}
+  void choice(std::string_view, std::string&, const std::vector<std::string>&,
+              std::string_view) override {}
+  std::map<std::string, std::string, std::less<>> texts;
+};
+
 }  // namespace
 
 void resolve_codec(const std::string& method, Setting& setting, const ProblemView& problem,
@@ -67,6 +84,25 @@ void resolve_codec(const std::string& method, Setting& setting, const ProblemVie
   config.set("method.codec", choice.taken.codec);
   config.set("method.server_codec", choice.taken.server_codec);
   setting.notes.emplace_back("codec", choice.reason());
+}
+
+void resolve_collective(const MethodSpec& spec, Setting& setting, const ProblemView& problem,
+                        state::Config& config) {
+  Defaults defaults;
+  spec.describe(defaults);
+  if (!defaults.texts.contains("collective") || !config.has("method.collective") ||
+      config.text("method.collective") != "auto" || problem.partitioned()) {
+    return;
+  }
+  Compression compression;
+  compression.codec = config.text("method.codec", defaults.texts["codec"]);
+  compression.server_codec = config.text("method.server_codec", defaults.texts["server_codec"]);
+  compression.error_feedback = among(spec.name, {"auto", "ogs", "optimistic", "masha2"});
+  const auto agents = partition::Partition::uniform(problem.agents(), setting.comm.size());
+  const auto choice = compress::choose_collective(setting.comm, agents,
+                                                  mean_setting(setting, problem, compression));
+  config.set("method.collective", choice.taken);
+  setting.notes.emplace_back("collective", choice.reason());
 }
 
 }  // namespace equipoise::vi

@@ -23,9 +23,9 @@ struct OptimisticOptions {
                  "probability of an uncompressed snapshot; 0 takes the density of the codec",
                  {0.0, 1.0});
     visit.option("codec", compression.codec, "codec from agents to owners, unbiased");
+    visit.option("server_codec", compression.server_codec, "codec from owners to all, unbiased");
   }
   void describe_all(state::OptionVisitor& visit) {
-    visit.option("server_codec", compression.server_codec, "codec from owners to all, unbiased");
     visit.option("collective", compression.collective, compress::collective_choices);
   }
   void describe_sampled(state::OptionVisitor& visit) {
@@ -136,6 +136,7 @@ class OptimisticSliding final : public Base {
       f_.visit_rows(visit, "agents_before", rows_before_);
     }
     if (adaptive()) f_.visit(visit, "best", best_);
+    if (resolvent_) resolvent_->fields(visit);
   }
   void solution(state::FieldVisitor& visit) override {
     f_.visit(visit, "z", measure_.needs_operator() ? w_ : z_);
@@ -220,7 +221,7 @@ class OptimisticSliding final : public Base {
     (*sampled_)(std::span(send_).first(drawn.size() * d), mean_);
     f_.require_finite(send_, drawn, mean_);
     z_before_ = z_;
-    first_before_.swap(first_);
+    first_before_ = first_;
   }
 
   /// w := z.
@@ -255,7 +256,7 @@ class OptimisticSliding final : public Base {
       x_[i] = z_[i] + p_ * (w_[i] - z_[i]) - guard_.step * (at_w_[i] + mean_[i]);
     }
     if (similar_) {
-      resolvent_->solve(guard_.step, x_, inner_tolerance_, z_);
+      resolvent_->solve(guard_.step, x_, inner_tolerance_, z_, first_);
     } else {
       z_.swap(x_);
       f_.prox(guard_.step, z_);

@@ -26,6 +26,8 @@ struct DianaOptions {
                  "iterations between evaluations of the residual, one exact mean each",
                  state::at_least_one);
     visit.option("codec", compression.codec, "codec from agents to owners, unbiased");
+    visit.option("server_codec", compression.server_codec,
+                 "codec from owners to all, who keep what it drops for the next message");
     visit.option("collective", compression.collective, compress::collective_choices);
   }
 };
@@ -35,6 +37,9 @@ struct DianaOptions {
 ///
 ///     D_m = Q(G_m - h_m),  g = h + mean D_m,  z+ = prox(z - s g)      G_m = F_m(z), or optimistic
 ///     h_m += a D_m,        h += a mean D_m                            2 F_m(z) - F_m(z_)
+///
+/// With a server codec all ranks receive S(mean D_m + e) and the owners keep e, so that h stays the
+/// mean of the h_m up to a e, which vanishes with D_m.
 ///
 /// The theory asks for cocoercivity; the optimistic operand, for which there is none, works on
 /// rotations. A baseline: no snapshots, and many iterations. Vectors on each rank: z, h, D, F(z),
@@ -52,7 +57,8 @@ class Diana final : public Checked {
         rows_(f_.rows_size()),
         before_(f_.rows_size()),
         shifts_(f_.rows_size(), 0.0) {
-    require_unbiased(f_, "diana-sgda", options.compression);
+    require_unbiased(f_, "diana-sgda", options.compression, true);
+    require_contractive(f_, options.compression, true);
     const double omega = f_.mean().device().omega;
     if (shift_step_ == 0.0) shift_step_ = 1.0 / (1.0 + omega);
     f_.agents(z_, before_);
@@ -68,7 +74,7 @@ class Diana final : public Checked {
       rows_[i] += ahead * (now - before_[i]) - shifts_[i];
       before_[i] = now;
     }
-    f_.mean().reset();  // the error feedback then holds v - Q(v), which tells Q(v)
+    f_.mean().reset_agents();  // the error feedback then holds v - Q(v), which tells Q(v)
     f_.compressed(iteration_, rows_, mean_);
     const auto lost = f_.mean().agent_errors();
     for (std::size_t i = 0; i < rows_.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <equipoise/vi/evaluation.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -148,8 +149,27 @@ void Evaluation::require_finite(std::span<const double> rows, std::span<const st
           agents[k], *bad, bad - row.begin());
     }
   });
+  // Every contribution is finite, their sum or what a codec made of it is not: the largest is
+  // named.
+  std::array<double, 2> largest = {-1.0, -1.0};  // agent, magnitude
+  const std::size_t d = out.size();
+  for (std::size_t k = 0; k < agents.size(); ++k) {
+    for (const double v : rows.subspan(k * d, d)) {
+      if (std::fabs(v) > largest[1]) largest = {static_cast<double>(agents[k]), std::fabs(v)};
+    }
+  }
+  std::vector<double> all(2 * at(setting_.comm.size()));
+  MPI_Allgather(largest.data(), 2, MPI_DOUBLE, all.data(), 2, MPI_DOUBLE, setting_.comm.handle());
+  for (std::size_t r = 0; r < all.size(); r += 2) {
+    if (all[r + 1] > largest[1] || (all[r + 1] == largest[1] && all[r] < largest[0])) {
+      largest = {all[r], all[r + 1]};
+    }
+  }
   throw NotFiniteError(
-      "the mean over agents left the finite numbers; a smaller method.step may help");
+      "the mean over agents left the finite numbers; agent {} contributed the largest entry, "
+      "{:.3g}; "
+      "a smaller method.step may help",
+      static_cast<std::int64_t>(largest[0]), largest[1]);
 }
 
 void Evaluation::rethrow_failure() {

@@ -41,6 +41,7 @@ std::unique_ptr<solve::Method> make_method(const std::string& name, const Settin
       if (!reason.empty()) throw ConfigurationError("method.name = {}: {}", name, reason);
       Setting resolved = setting;
       resolve_codec(name, resolved, problem, config);
+      resolve_collective(spec, resolved, problem, config);
       return spec.make(resolved, problem, config);
     }
     names.push_back(spec.name);

@@ -65,21 +65,26 @@ class Sliding final : public Base {
         x_(vector()),
         g_(vector()),
         previous_g_(vector()),
-        image_(vector()),
         residual_(vector()),
         rows_(f_.rows_size()),
-        known_rows_(compressed_ ? f_.rows_size() : 0),
         similarity_(constants(sample, options)),
         anderson_(f_.size(), memory(options)) {
     require_contractive(f_, options.compression);
-    if (similar_) resolvent_.emplace(f_, similarity_.surrogate);
     first_step();
-    differences(rows_);
+    x_ = z_;
+    if (similar_) {
+      resolvent_.emplace(f_, similarity_.surrogate);
+      first_ = image_ = vector();
+      f_.surrogate(z_, first_);
+      linalg::add_scaled(z_, step_, first_, x_);
+    }
+    differences();
     f_.average(rows_, g_);
-    known_rows_.assign(rows_.begin(), compressed_ ? rows_.end() : rows_.begin());
-    if (compressed_) tracked_ = g_;
+    if (compressed_) {
+      known_rows_ = rows_;
+      tracked_ = g_;
+    }
     previous_g_ = g_;
-    for (std::size_t i = 0; i < x_.size(); ++i) x_[i] = z_[i] + step_ * image_[i];
     measure();
     evaluate();
     best_residual_ = size_;
@@ -91,7 +96,7 @@ class Sliding final : public Base {
     propose();
     solve_local();
     ++iteration_;
-    previous_g_ = g_;
+    previous_g_.swap(g_);
     exchange();
     measure();
     evaluate();
@@ -120,6 +125,10 @@ class Sliding final : public Base {
     if (compressed_) {
       f_.visit(visit, "tracked", tracked_);
       f_.visit_rows(visit, "known_rows", known_rows_);
+    }
+    if (similar_) {
+      f_.visit(visit, "first", first_);
+      resolvent_->fields(visit);
     }
     if (anderson_.memory() > 0) anderson_.fields(visit, "anderson");
   }
@@ -155,22 +164,13 @@ class Sliding final : public Base {
     return s;
   }
 
-  /// z := the resolvent at x.
+  /// z := the resolvent at x, first := F_1(z).
   void solve_local() {
     if (similar_) {
-      resolvent_->solve(step_, x_, inner_tolerance_, z_);
+      resolvent_->solve(step_, x_, inner_tolerance_, z_, first_);
     } else {
       z_ = x_;
       f_.prox(step_, z_);
-    }
-  }
-
-  /// out = F_1(z), 0 without a sample.
-  void sample_operator(std::span<const double> z, std::span<double> out) {
-    if (similar_) {
-      f_.surrogate(z, out);
-    } else {
-      std::fill(out.begin(), out.end(), 0.0);
     }
   }
 
@@ -204,16 +204,15 @@ class Sliding final : public Base {
                                             similarity_.max, similarity_.surrogate));
   }
 
-  /// rows = G_m(z) = F_m(z) - F_1(z); image_ = F_1(z).
-  void differences(std::vector<double>& rows) {
-    f_.agents(z_, rows);
-    sample_operator(z_, image_);
-    subtract_from_rows(image_, rows);
+  /// rows = G_m(z) = F_m(z) - F_1(z).
+  void differences() {
+    f_.agents(z_, rows_);
+    if (similar_) subtract_from_rows(first_, rows_);
   }
 
   /// g := G(z), exactly or up to the codecs' error.
   void exchange() {
-    differences(rows_);
+    differences();
     if (!compressed_) {
       f_.average(rows_, g_);
       return;
@@ -223,11 +222,10 @@ class Sliding final : public Base {
     known_rows_.swap(rows_);
     for (std::size_t i = 0; i < rows_.size(); ++i) rows_[i] = known_rows_[i] - rows_[i];
     f_.compressed(iteration_, rows_, residual_);
-    linalg::add_scaled(tracked_, 1.0, residual_, tracked_);
-    g_ = tracked_;
+    for (std::size_t i = 0; i < g_.size(); ++i) g_[i] = tracked_[i] += residual_[i];
   }
 
-  /// The measure at z, where image_ = F_1(z).
+  /// The measure at z.
   void measure() {
     estimate();
     if (!compressed_ || !measure_.needs_operator()) return;
@@ -237,32 +235,26 @@ class Sliding final : public Base {
     f_.average(known_rows_, g_);
     tracked_ = g_;
     f_.mean().reset();
-    sample_operator(z_, image_);
     estimate();
   }
 
   void estimate() {
-    linalg::add_scaled(image_, 1.0, g_, image_);
+    if (!similar_) return assess(z_, g_, residual_);
+    linalg::add_scaled(first_, 1.0, g_, image_);
     assess(z_, image_, residual_);
   }
 
-  /// image = S(x), residual = S(x) - x, size = norm(residual) / eta.
+  /// residual = S(x) - x, size = norm(residual) / eta.
   void evaluate() {
-    linalg::add_scaled(z_, -step_, g_, image_);
-    linalg::add_scaled(image_, -1.0, x_, residual_);
+    for (std::size_t i = 0; i < x_.size(); ++i) residual_[i] = z_[i] - step_ * g_[i] - x_[i];
     size_ = f_.norm(residual_) / step_;
   }
 
   /// x := the next point to try.
   void propose() {
-    std::copy(x_.begin(), x_.end(), image_.begin());
-    if (plain_ > 0 || !extrapolates()) {
-      const std::size_t n = x_.size();
-      for (std::size_t i = 0; i < n; ++i) {
-        x_[i] = z_[i] - step_ * (2.0 * g_[i] - previous_g_[i]);
-      }
-    } else {
-      anderson_.propose(image_, residual_, x_);
+    if (plain_ == 0 && extrapolates()) return anderson_.propose(x_, residual_, x_);
+    for (std::size_t i = 0; i < x_.size(); ++i) {
+      x_[i] = z_[i] - step_ * (2.0 * g_[i] - previous_g_[i]);
     }
   }
 
@@ -329,7 +321,7 @@ class Sliding final : public Base {
     since_best_ = 0;
     begin_stretch();
     report_.failed = false;
-    sample_operator(z_, image_);
+    if (similar_) f_.surrogate(z_, first_);
     estimate();
     evaluate();
   }
@@ -348,7 +340,8 @@ class Sliding final : public Base {
   static constexpr std::int64_t stretch_length = 25;
   std::int64_t stretch_ = 0;    ///< extrapolated iterations since the stretch began
   double stretch_start_ = 0.0;  ///< the best residual when it did
-  std::vector<double> z_, x_, g_, previous_g_, image_, residual_, rows_, known_rows_, tracked_;
+  std::vector<double> z_, x_, g_, previous_g_, residual_, rows_, known_rows_, tracked_;
+  std::vector<double> first_, image_;  ///< F_1(z) and F(z), with a sample
   std::vector<double> best_x_, best_z_, best_g_;
   Similarity similarity_;
   std::optional<Resolvent> resolvent_;

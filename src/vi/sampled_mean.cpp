@@ -13,7 +13,8 @@ std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 SampledMean::SampledMean(parallel::Comm comm, std::uint64_t seed, std::vector<double> weights,
                          std::int64_t participants, std::shared_ptr<const compress::Codec> codec,
-                         std::int64_t dimension, std::int64_t chunks)
+                         std::int64_t dimension, std::int64_t chunks,
+                         const std::string& server_codec)
     : comm_(std::move(comm)),
       seed_(seed),
       weights_(std::move(weights)),
@@ -23,7 +24,7 @@ SampledMean::SampledMean(parallel::Comm comm, std::uint64_t seed, std::vector<do
       chunks_(partition::Partition::uniform(
           dimension, static_cast<int>(chunks > 0 ? chunks : partition::default_chunks(dimension)))),
       agents_(partition::Partition::uniform(std::ssize(weights_), comm_.size())),
-      bytes_(weights_.size(), 0) {
+      bytes_(at(agents_.range(comm_.rank()).size()), 0) {
   const std::int64_t agents = std::ssize(weights_);
   if (participants_ < 1 || participants_ > agents) {
     throw ConfigurationError("method.participants = {}: there are {} agents; give 1 to {}, or 0",
@@ -38,6 +39,15 @@ SampledMean::SampledMean(parallel::Comm comm, std::uint64_t seed, std::vector<do
   }
   drawn_.reserve(at(participants_));
   lengths_.resize(at(participants_));
+  if (server_codec == "identity") return;
+  compress::MeanSetting setting;
+  setting.dimension = dimension;
+  setting.weights.assign(at(participants_), 1.0 / static_cast<double>(participants_));
+  setting.codec = codec_->name();
+  setting.server_codec = server_codec;
+  setting.chunks = chunks;
+  setting.seed = seed_;
+  served_.emplace(comm_, partition::Partition::uniform(participants_, comm_.size()), setting);
 }
 
 /// Floyd's algorithm: every set of `participants_` agents is equally likely.
@@ -94,12 +104,35 @@ void SampledMean::share_lengths() {
   std::fill(counts_.begin(), counts_.end(), 0);
   for (std::size_t k = 0; k < drawn_.size(); ++k) {
     counts_[at(agents_.owner(drawn_[k]))] += static_cast<int>(lengths_[k]);
-    bytes_[at(drawn_[k])] += lengths_[k];
+    count_sent(drawn_[k], lengths_[k]);
   }
   std::partial_sum(counts_.begin(), counts_.end(), offsets_.begin() + 1);
 }
 
+void SampledMean::count_sent(std::int64_t agent, std::int64_t bytes) {
+  const partition::Range mine = agents_.range(comm_.rank());
+  if (mine.contains(agent)) bytes_[at(agent - mine.begin)] += bytes;
+}
+
+/// The participants are the agents of a mean of their own, in ascending order.
+void SampledMean::serve(std::span<const double> rows, std::span<double> out) {
+  const double scale = static_cast<double>(weights_.size()) / static_cast<double>(participants_);
+  std::vector<double> weights;
+  std::vector<std::int64_t> offsets(at(comm_.size()) + 1, 0);
+  for (const std::int64_t m : drawn_) {
+    weights.push_back(scale * weights_[at(m)]);
+    ++offsets[at(agents_.owner(m)) + 1];
+  }
+  std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
+  served_->regroup(partition::Partition::from_offsets(std::move(offsets)), std::move(weights));
+  (*served_)(iteration_, rows, out);
+  for (std::size_t k = 0; k < hosted_.size(); ++k) {
+    count_sent(hosted_[k], served_->last_uplink()[k]);
+  }
+}
+
 void SampledMean::operator()(std::span<const double> rows, std::span<double> out) {
+  if (served_) return serve(rows, out);
   out_.clear();
   own_lengths_.clear();
   for (std::size_t k = 0; k < hosted_.size(); ++k) {
@@ -139,8 +172,8 @@ void SampledMean::decode_own(std::span<double> rows) const {
 }
 
 parallel::Traffic SampledMean::traffic() const {
-  parallel::Traffic total = traffic_;
-  total.uplink_per_agent = *std::max_element(bytes_.begin(), bytes_.end());
+  parallel::Traffic total = served_ ? served_->traffic() : traffic_;
+  total.uplink_per_agent = bytes_.empty() ? 0 : *std::max_element(bytes_.begin(), bytes_.end());
   return total;
 }
 

@@ -27,21 +27,25 @@ std::string refuse_without_surrogate(const ProblemView& problem, const std::stri
 /// The resolvent z = prox_{eta h}(x - eta F_1(z)) of the surrogate, computed by every rank for
 /// itself with the same bits, without communication.
 ///
-/// The inner operator z - x + eta F_1(z) is 1-strongly monotone. Forward-backward steps are
-/// extrapolated (Anderson); where that does not help, extragradient steps with backtracking take
-/// over. Memory: 5 vectors and those of Anderson.
+/// The inner operator H(z) = z - x + eta F_1(z) is 1-strongly monotone. Forward-backward steps are
+/// extrapolated (Anderson), with the differences of earlier calls as well, for another x only
+/// shifts the map; where that does not help, extragradient steps with backtracking take over.
+/// Memory: 4 vectors and those of Anderson.
 class Resolvent {
  public:
   /// `lipschitz` of F_1 gives the first step. `f` must outlive the resolvent.
   Resolvent(Evaluation& f, double lipschitz);
   /// Improves z until the inner residual has fallen by the factor `tolerance`, in at most 1000
-  /// rounds.
-  void solve(double eta, std::span<const double> x, double tolerance, std::span<double> z);
+  /// rounds of one F_1. `first` is F_1(z) before and after.
+  void solve(double eta, std::span<const double> x, double tolerance, std::span<double> z,
+             std::span<double> first);
+  /// What later calls of `solve` depend on.
+  void fields(state::FieldVisitor& visit);
 
  private:
-  void inner(std::span<const double> z, std::span<double> out);
-  double forward_backward(std::span<const double> z);
-  void extragradient(std::span<double> z);
+  double forward_backward(std::span<const double> z, std::span<const double> first);
+  void extragradient(std::span<double> z, std::span<double> first);
+  void finish(std::span<double> z, std::span<double> first);
 
   Evaluation& f_;
   double lipschitz_;
@@ -49,7 +53,7 @@ class Resolvent {
   double tau_ = 0.0;
   std::span<const double> x_;
   Anderson anderson_;
-  std::vector<double> value_, image_, residual_, best_, other_;
+  std::vector<double> image_, residual_, best_, other_;
 };
 
 }  // namespace equipoise::vi

@@ -36,7 +36,7 @@ struct ThreePillarsOptions {
 ///     p (all agents send G_m(w+) uncompressed), else w
 ///
 /// Automatic steps are adapted at snapshots, where F is known. Vectors on each rank: z, w, u, G(w),
-/// F_1(w), x, the best w, and two per hosted agent.
+/// F_1, x, the best w, and two per hosted agent.
 class ThreePillars final : public Base {
  public:
   ThreePillars(const Setting& setting, const ProblemView& problem,
@@ -68,7 +68,8 @@ class ThreePillars final : public Base {
   void step() override {
     report_.fresh = false;
     local_solve();
-    differences(u_, rows_);
+    f_.agents(u_, rows_);
+    subtract_from_rows(first_, rows_);
     const std::size_t n = rows_.size();
     for (std::size_t i = 0; i < n; ++i) rows_[i] -= rows_at_w_[i];
     f_.compressed(iteration_, rows_, x_);
@@ -96,6 +97,7 @@ class ThreePillars final : public Base {
     f_.visit(visit, "operator_at_w", at_w_);
     f_.visit_rows(visit, "agents_at_w", rows_at_w_);
     if (adaptive()) f_.visit(visit, "best", best_);
+    resolvent_.fields(visit);
   }
   void solution(state::FieldVisitor& visit) override {
     f_.visit(visit, "z", measure_.needs_operator() ? w_ : z_);
@@ -113,27 +115,23 @@ class ThreePillars final : public Base {
     return step;
   }
 
-  /// rows = G_m(at), u and z untouched; x_ = F_1(at).
-  void differences(std::span<const double> at, std::vector<double>& rows) {
-    f_.agents(at, rows);
-    f_.surrogate(at, x_);
-    subtract_from_rows(x_, rows);
-  }
-
+  /// u, and F_1(u) in first_.
   void local_solve() {
     const std::size_t n = z_.size();
     for (std::size_t i = 0; i < n; ++i) {
       x_[i] = z_[i] + p_ * (w_[i] - z_[i]) - guard_.step * at_w_[i];
     }
     u_ = z_;
-    resolvent_.solve(guard_.step, x_, inner_tolerance_, u_);
+    f_.surrogate(u_, first_);
+    resolvent_.solve(guard_.step, x_, inner_tolerance_, u_, first_);
   }
 
   /// w := z, G_m(w) and G(w) exact.
   void move_snapshot(const std::vector<double>& z) {
     w_ = z;
-    differences(w_, rows_at_w_);
-    first_.swap(x_);
+    f_.agents(w_, rows_at_w_);
+    f_.surrogate(w_, first_);
+    subtract_from_rows(first_, rows_at_w_);
     f_.average(rows_at_w_, at_w_);
     linalg::add_scaled(at_w_, 1.0, first_, u_);
     if (measure_.needs_operator()) assess(w_, u_, x_);

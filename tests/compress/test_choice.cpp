@@ -70,6 +70,51 @@ TEST(Choice, NothingToChooseFromIsRefused) {
                ConfigurationError);
 }
 
+TEST(Choice, EveryPossibleCollectiveIsTriedAndOneTaken) {
+  on_every_size([&](const Comm& comm) {
+    const auto agents = Partition::uniform(5, comm.size());
+    MeanSetting s = setting(600, 5);
+    s.codec = "randk-shared:0.1";
+    const auto choice = choose_collective(comm, agents, s);
+    if (comm.size() == 1) {
+      EXPECT_EQ(choice.taken, "bytes");
+      return;
+    }
+    EXPECT_EQ(choice.tried.size(), 4U);  // all exact ones
+    const std::string reason = choice.reason();
+    EXPECT_EQ(reason.find(choice.taken + " ("), 0U) << reason;
+    EXPECT_EQ(comm.broadcast(reason), reason);
+    for (const auto& tried : choice.tried) EXPECT_GT(tried.bytes, 0.0) << tried.name;
+    s.fast = true;
+    EXPECT_EQ(choose_collective(comm, agents, s).tried.size(), 5U);  // recursive doubling too
+    s.codec = s.server_codec = "bf16";
+    EXPECT_EQ(choose_collective(comm, agents, s).taken, "bytes");  // two phases or none
+  });
+}
+
+TEST(CollectiveAuto, IsReplacedByWhatWasMeasured) {
+  Comm world = Comm::duplicate(MPI_COMM_WORLD);
+  problems::GameOptions options;
+  options.dimension = 20;
+  options.agents = 5;
+  const auto hosted = Partition::uniform(5, world.size()).range(world.rank());
+  const problems::DenseGame game(options, hosted);
+  for (const char* name : {"auto", "masha1", "masha2", "three-pillars"}) {
+    state::Config config;
+    config.set("method.collective", "auto");
+    const auto method = vi::make_method(name, vi::Setting{world}, vi::ProblemView(game), config);
+    const std::string taken = config.text("method.collective");
+    EXPECT_NE(taken, "auto") << name;
+    EXPECT_EQ(world.broadcast(taken), taken) << name;
+    const auto notes = method->notes();
+    EXPECT_TRUE(std::any_of(notes.begin(), notes.end(), [&](const auto& note) {
+      return note.first == "collective" && note.second.starts_with(taken);
+    })) << name;
+    for (int k = 0; k < 5; ++k) method->step();
+  }
+  world.close();
+}
+
 TEST(CodecAuto, IsReplacedByWhatWasMeasured) {
   Comm world = Comm::duplicate(MPI_COMM_WORLD);
   problems::GameOptions options;

@@ -97,9 +97,12 @@ TEST(Similarity, ResolventSolvesItsInclusion) {
     Vector x(30), z(30, 0.0), value(30);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::sin(1.0 + static_cast<double>(i));
     for (const double eta : {0.05, 0.5, 5.0}) {
-      resolvent.solve(eta, x, 1e-12, z);
+      Vector first(z.size());
+      f.surrogate(z, first);
+      resolvent.solve(eta, x, 1e-12, z, first);
       problem.surrogate(z, value);
       double largest = 0.0;
+      EXPECT_TRUE(same_bits(value, first));
       for (std::size_t i = 0; i < z.size(); ++i) {
         const double moved = std::clamp(x[i] - eta * value[i], -0.2, 0.2);
         // The projection of z - (z - x + eta F_1(z)) is z itself.
@@ -121,6 +124,27 @@ TEST(Similarity, AndersonSolvesLinearEquationsInDimensionSteps) {
   Vector x(4, 0.0);
   for (int k = 0; k < 6; ++k) anderson.propose(x, residual(x), x);
   for (const double r : residual(x)) EXPECT_NEAR(r, 0.0, 1e-9);
+}
+
+// The differences of a linear map do not depend on its constant: after `shift` the first proposal
+// already solves the new equation.
+TEST(Similarity, AndersonKeepsItsDifferencesWhenTheMapIsShifted) {
+  const auto residual = [](const Vector& x, double constant) {
+    return Vector{constant - x[0] - 3.0 * x[1], 2.0 + 3.0 * x[0] - x[1]};
+  };
+  Anderson anderson(2, 2);
+  Vector x(2, 0.0);
+  for (int k = 0; k < 4; ++k) anderson.propose(x, residual(x, 1.0), x);
+  anderson.shift();
+  EXPECT_FALSE(anderson.empty());
+  anderson.propose(x, residual(x, -5.0), x);
+  for (const double r : residual(x, -5.0)) EXPECT_NEAR(r, 0.0, 1e-9);
+  anderson.clear();
+  EXPECT_TRUE(anderson.empty());
+  x = {0.5, 0.5};
+  const Vector r = residual(x, -5.0);
+  anderson.propose(x, r, x);
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_EQ(x[i], 0.5 + r[i]);
 }
 
 TEST(Similarity, SafeguardHalvesFromTheBestAndGrowsAfterTenFalls) {

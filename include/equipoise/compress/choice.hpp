@@ -52,4 +52,28 @@ struct CodecChoice {
                                        const MeanSetting& setting,
                                        std::span<const Candidate> candidates);
 
+/// A collective, tried.
+struct TriedCollective {
+  std::string name;
+  double seconds = 0.0;  ///< a round, the slowest rank's; a median
+  double bytes = 0.0;    ///< moved by the busiest rank in a round, the larger of sent and received
+};
+
+struct CollectiveChoice {
+  std::string taken = "bytes";
+  NetworkCosts network;
+  std::vector<TriedCollective> tried;
+  /// What was taken and why, in one line.
+  [[nodiscard]] std::string reason() const;
+};
+
+/// Chooses how a mean is formed, the same on every rank: the collectives that `setting` allows are
+/// tried with its codecs, some interleaved rounds each. The fastest is taken; of those within 5 %
+/// of it the one that moves the fewest bytes. `bytes` where there is no choice. Exact collectives
+/// give the same bits, so with run.reduction=exact the choice shows in time and bytes alone.
+/// **Collective**; seven rounds of each, or half a second.
+[[nodiscard]] CollectiveChoice choose_collective(const parallel::Comm& comm,
+                                                 const partition::Partition& agents,
+                                                 const MeanSetting& setting);
+
 }  // namespace equipoise::compress

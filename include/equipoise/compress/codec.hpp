@@ -71,6 +71,9 @@ class Codec {
   /// True if all agents keep the same coordinates: those of `prepare` for any agent. Then the mean
   /// of the kept values, scaled, is the mean of the decoded vectors.
   [[nodiscard]] virtual bool shared_mask() const { return false; }
+  /// True if every entry is encoded by itself and without chance: pieces that follow each other are
+  /// then one piece.
+  [[nodiscard]] virtual bool entrywise() const { return false; }
   /// Scans the whole vector: selection, whole-vector scale. Dense codecs only note the agent.
   virtual void prepare(std::span<const double> v, const parallel::Draw& draw, std::int64_t agent,
                        Selection& selection) const;

@@ -14,9 +14,11 @@
 
 namespace equipoise::compress {
 
-/// Texts of `MeanSetting::collective`, for help and messages.
+/// Texts of `MeanSetting::collective`, for help and messages. A mean takes `auto` for `bytes`:
+/// `choose_collective` measures.
 inline constexpr const char* collective_choices =
-    "auto, two-phase, allgatherv, split, shared-mask, or with run.reduction=fast "
+    "bytes (what moves fewer), auto (what measures faster at the start), two-phase, allgatherv, "
+    "split, shared-mask, or with run.reduction=fast "
     "recursive-doubling or balanced";
 
 /// What a mean over agents is made of. Everything here is logical: nothing depends on the rank
@@ -26,7 +28,7 @@ struct MeanSetting {
   std::vector<double> weights;            ///< [M], not negative, summing to 1
   std::string codec = "identity";         ///< agents to owners
   std::string server_codec = "identity";  ///< owners to all
-  std::string collective = "auto";        ///< one of `collective_choices`
+  std::string collective = "bytes";       ///< one of `collective_choices`
   std::int64_t chunks = 0;                ///< S; 0 takes partition::default_chunks
   bool error_feedback = false;  ///< keep what a codec drops and add it to the next message
   bool fast = false;  ///< sums whose bits depend on the rank count are allowed; dense means go
@@ -71,6 +73,11 @@ class Mean {
 
   /// Forgets the error feedback (after a rollback).
   void reset();
+  /// Forgets the agents' error feedback, and keeps the owners'.
+  void reset_agents();
+  /// Other agents from the next round on, as many as before, spread and weighted anew: those drawn
+  /// for an iteration. Only without error feedback. Equal on every rank; nothing is sent.
+  void regroup(partition::Partition agents, std::vector<double> weights);
   /// Multiplies the error feedback, for a method whose messages carry a step that changes.
   void rescale(double factor);
   void fields(state::FieldVisitor& visit);
@@ -85,6 +92,8 @@ class Mean {
   [[nodiscard]] std::span<const double> agent_errors() const;
   [[nodiscard]] std::span<const double> owner_errors() const;
   [[nodiscard]] partition::Range owned() const;
+  /// Bytes that each hosted agent sent in the last round.
+  [[nodiscard]] std::span<const std::int64_t> last_uplink() const;
   /// What `operator()` goes through: one of the collectives, "allreduce" or "low-rank".
   [[nodiscard]] std::string collective() const;
   /// Counted since construction.

@@ -34,7 +34,7 @@ struct Setting {
 struct Compression {
   std::string codec = "identity";
   std::string server_codec = "identity";
-  std::string collective = "auto";
+  std::string collective = "bytes";
   bool error_feedback = false;
 };
 

@@ -9,6 +9,7 @@ constexpr std::int64_t block = 512;  ///< entries of a chunk that share one scal
 class Identity final : public Codec {
  public:
   [[nodiscard]] std::string name() const override { return "identity"; }
+  [[nodiscard]] bool entrywise() const override { return true; }
   [[nodiscard]] Descriptor describe(std::int64_t, std::int64_t) const override { return {}; }
   void encode(std::span<const double> v, const Selection&, Range range, const partition::Partition&,
               const parallel::Draw&, std::vector<std::byte>& out) const override {
@@ -140,6 +141,7 @@ class Cast final : public Codec {
   Cast(std::string name, bool stochastic) : name_(std::move(name)), stochastic_(stochastic) {}
 
   [[nodiscard]] std::string name() const override { return name_; }
+  [[nodiscard]] bool entrywise() const override { return !stochastic_ && !Type::scaled; }
 
   [[nodiscard]] Descriptor describe(std::int64_t d, std::int64_t agents) const override {
     const double u2 = std::ldexp(1.0, -2 * Type::significand);

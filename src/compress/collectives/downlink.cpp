@@ -9,6 +9,11 @@ namespace equipoise::compress {
 
 using partition::Partition;
 
+namespace {
+/// Entries of chunks compressed together where the codec allows it: they stay in the nearest cache.
+constexpr std::int64_t joined_entries = 4096;
+}  // namespace
+
 Downlink::Downlink(Round& round) : round_(round) {
   // A chunk is compressed by itself; uniform chunks have at most two sizes.
   const Partition& chunks = round.layout.chunks();
@@ -26,21 +31,31 @@ Downlink::Downlink(Round& round) : round_(round) {
 }
 
 const Downlink::ChunkCodec& Downlink::of(std::int64_t size) const {
+  if (joins()) return codecs_.front();
   for (const auto& entry : codecs_) {
     if (entry.size == size) return entry;
   }
   throw Error(Exit::defect, "no server codec for this chunk size");
 }
 
-/// Visits the chunks of a segment: number, range.
+bool Downlink::joins() const { return !codecs_.empty() && codecs_.front().codec->entrywise(); }
+
+/// Visits the chunks of a segment, joined where that makes no difference: number of the first,
+/// range.
 template <class Visit>
 void Downlink::for_chunks(Range segment, Visit visit) const {
   const Partition& chunks = round_.layout.chunks();
   if (segment.size() == 0) return;
-  for (int c = chunks.owner(segment.begin); c < chunks.parts(); ++c) {
-    const Range chunk = chunks.range(c);
-    if (chunk.begin >= segment.end) break;
-    if (chunk.size() > 0) visit(c, chunk);
+  const std::int64_t most = joins() ? joined_entries : 0;
+  int c = chunks.owner(segment.begin);
+  while (c < chunks.parts() && chunks.range(c).begin < segment.end) {
+    const int first = c;
+    Range piece = chunks.range(c++);
+    while (c < chunks.parts() && chunks.range(c).begin < segment.end &&
+           piece.size() + chunks.range(c).size() <= most) {
+      piece.end = chunks.range(c++).end;
+    }
+    if (piece.size() > 0) visit(first, piece);
   }
 }
 

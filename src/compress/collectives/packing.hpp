@@ -57,6 +57,7 @@ class Downlink {
     partition::Partition single;
   };
   [[nodiscard]] const ChunkCodec& of(std::int64_t size) const;
+  [[nodiscard]] bool joins() const;
   template <class Visit>
   void for_chunks(Range segment, Visit visit) const;
   [[nodiscard]] std::int64_t table(Range segment) const;

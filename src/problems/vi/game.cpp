@@ -4,6 +4,8 @@
 #include <equipoise/problems/vi/game.hpp>
 #include <equipoise/problems/vi/instance.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 
@@ -53,6 +55,21 @@ double spectral_norm(const MatrixXd& a) {
     v.normalize();
   }
   return norm;
+}
+
+/// Inner products of three vectors with one, block by block: one pass over each.
+std::array<double, 3> three_dots(std::span<const double> a, std::span<const double> b,
+                                 std::span<const double> c, std::span<const double> x) {
+  constexpr std::size_t block = 1024;
+  std::array<double, 3> sums{};
+  for (std::size_t begin = 0; begin < x.size(); begin += block) {
+    const std::size_t n = std::min(block, x.size() - begin);
+    const auto part = x.subspan(begin, n);
+    sums[0] += linalg::dot(a.subspan(begin, n), part);
+    sums[1] += linalg::dot(b.subspan(begin, n), part);
+    sums[2] += linalg::dot(c.subspan(begin, n), part);
+  }
+  return sums;
 }
 
 }  // namespace
@@ -241,9 +258,8 @@ void LowRankGame::apply_with(const Agent& a, std::span<const double> z,
   // A y = d .* y + u0 (v0'y) + u1 (v1'y) + p (q'y), and A'x with the factors exchanged.
   const auto ys = z.last(n);
   const auto xs = z.first(n);
-  const double v0y = linalg::dot(v0_, ys), v1y = linalg::dot(v1_, ys),
-               qy = linalg::dot(a.right, ys);
-  const double u0x = linalg::dot(u0_, xs), u1x = linalg::dot(u1_, xs), px = linalg::dot(a.left, xs);
+  const auto [v0y, v1y, qy] = three_dots(v0_, v1_, a.right, ys);
+  const auto [u0x, u1x, px] = three_dots(u0_, u1_, a.left, xs);
   for (std::size_t i = 0; i < n; ++i) {
     const double ay = a.diagonal[i] * y[i] + u0_[i] * v0y + u1_[i] * v1y + a.left[i] * qy;
     const double ax = a.diagonal[i] * x[i] + v0_[i] * u0x + v1_[i] * u1x + a.right[i] * px;
