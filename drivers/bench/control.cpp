@@ -17,7 +17,7 @@ struct Study {
   std::vector<double> cells = {64, 256};
   std::vector<double> betas = {1e-2, 1e-4, 1e-6, 1e-8};
   std::int64_t cycles = 1;
-  bool eliminate_control = false;
+  bool eliminate_control = false, nested = control::AllAtOnceOptions{}.nested;
   std::int64_t repeats = 3;
   void describe(state::OptionVisitor& visit) {
     visit.option("dimension", dimension, "of the unit box", {1.0, 3.0});
@@ -25,6 +25,7 @@ struct Study {
     visit.option("betas", betas, "costs of the control");
     visit.option("cycles", cycles, "V-cycles a block", state::at_least_one);
     visit.option("eliminate_control", eliminate_control, "iterate on state and adjoint");
+    visit.option("nested", nested, "start from the solution on coarser grids");
     visit.option("repeats", repeats, "measurements, of which the median is shown",
                  state::at_least_one);
   }
@@ -99,8 +100,9 @@ int bench_control(const parallel::Comm& comm, const std::vector<std::string>& wo
       std::int64_t iterations[2] = {0, 0};
       std::vector<double> unit, coarse, fine, coarse_seconds;
       for (std::int64_t repeat = 0; repeat < study.repeats; ++repeat) {
-        control::AllAtOnce method(
-            problem, {.cycles = study.cycles, .eliminate_control = study.eliminate_control});
+        control::AllAtOnce method(problem, {.cycles = study.cycles,
+                                            .eliminate_control = study.eliminate_control,
+                                            .nested = study.nested});
         unit.push_back(seconds(comm, [&] { poisson.solve(load, solution, 1e-10); }));
         iterations[0] = iterations[1] = 0;
         const auto run_to = [&](double tolerance, std::int64_t& count) {

@@ -15,14 +15,19 @@ void AllAtOnceOptions::describe(state::OptionVisitor& visit) {
                state::non_negative);
   visit.option("eliminate_control", eliminate_control,
                "iterate on state and adjoint, u = -adjoint/beta");
+  visit.option("nested", nested, "start from the solution on coarser grids; false starts at zero");
+}
+
+double AllAtOnceOptions::shift(double beta) const {
+  return preconditioner == "pearson-wathen" ? 1.0 / std::sqrt(beta) : 0.0;
 }
 
 AllAtOnce::AllAtOnce(std::shared_ptr<const Tracking> problem, const AllAtOnceOptions& options)
-    : problem_(std::move(problem)),
+    : AllAtOnce(std::make_unique<GridOptimality>(problem, options.shift(problem->beta)), options) {}
+
+AllAtOnce::AllAtOnce(std::unique_ptr<OptimalitySystem> system, const AllAtOnceOptions& options)
+    : system_(std::move(system)),
       options_(options),
-      block_(problem_->hierarchy, 1.0,
-             options.preconditioner == "pearson-wathen" ? 1.0 / std::sqrt(problem_->beta) : 0.0,
-             "schur_"),
       x_(blocks()),
       v_(blocks()),
       v_old_(blocks()),
@@ -31,16 +36,14 @@ AllAtOnce::AllAtOnce(std::shared_ptr<const Tracking> problem, const AllAtOnceOpt
       w_(blocks()),
       w_old_(blocks()),
       image_(blocks()),
-      mass_control_(problem_->grid().vector()),
-      work_(problem_->grid().vector()),
-      stiffness_image_(problem_->grid().vector()) {
-  problem_->validate();
-}
+      mass_control_(system_->vector()),
+      work_(system_->vector()),
+      stiffness_image_(system_->vector()) {}
 
 AllAtOnce::Blocks AllAtOnce::blocks() const {
   Blocks result;
   for (int i = 0; i < (options_.eliminate_control ? 2 : 3); ++i) {
-    result.push_back(problem_->grid().vector());
+    result.push_back(system_->vector());
   }
   return result;
 }
@@ -58,15 +61,14 @@ double AllAtOnce::dot(const Blocks& a, const Blocks& b, Vec mass_image) {
 }
 
 void AllAtOnce::apply(const Blocks& x, Blocks& out) {
-  const Grid& grid = problem_->grid();
-  grid.apply(x.front(), out.back(), out.front());  // K y and M y in one pass
+  system_->apply(x.front(), out.back(), out.front());  // K y and M y in one pass
   if (options_.eliminate_control) {
-    grid.apply(x.back(), stiffness_image_, work_);
-    check(VecAXPY(out.back(), -1.0 / problem_->beta, work_));
+    system_->apply(x.back(), stiffness_image_, work_);
+    check(VecAXPY(out.back(), -1.0 / system_->beta(), work_));
   } else {
-    grid.apply(x.back(), stiffness_image_, nullptr);
+    system_->apply(x.back(), stiffness_image_, nullptr);
     check(VecAXPY(out.back(), -1.0, mass_control_));
-    check(VecWAXPY(out[1], -problem_->beta, x[1], x.back()));
+    check(VecWAXPY(out[1], -system_->beta(), x[1], x.back()));
     check(VecScale(out[1], -1.0));
   }
   check(VecAXPY(out.front(), 1.0, stiffness_image_));
@@ -74,37 +76,91 @@ void AllAtOnce::apply(const Blocks& x, Blocks& out) {
 
 void AllAtOnce::schur_inverse(Vec r, Vec z) {
   const int count = static_cast<int>(options_.cycles);
-  const auto solve = [&](Vec b, Vec x) {
-    if (count == 0) {
-      block_.solve(b, x, 1e-13);
-    } else {
-      block_.cycles(b, x, count);
-    }
-  };
-  solve(r, z);
-  problem_->grid().apply(z, nullptr, work_);
-  solve(work_, z);
+  system_->solve_block(r, z, count);
+  system_->apply(z, nullptr, work_);
+  system_->solve_block(work_, z, count);
   cycles_ += 2 * count;
 }
 
 /// z = P^-1 r, and M z of the control.
 void AllAtOnce::precondition(const Blocks& r, Blocks& z) {
-  problem_->grid().solve_mass(r.front(), z.front());
+  system_->solve_mass(r.front(), z.front());
   ++mass_solves_;
   if (!options_.eliminate_control) {
-    check(VecAXPBY(z[1], 1.0 / problem_->beta, 0.0, r[1]));
-    problem_->grid().apply(z[1], nullptr, mass_control_);
+    check(VecAXPBY(z[1], 1.0 / system_->beta(), 0.0, r[1]));
+    system_->apply(z[1], nullptr, mass_control_);
   }
   schur_inverse(r.back(), z.back());
 }
 
 void AllAtOnce::start() {
-  check(MatMult(problem_->grid().mass(), problem_->target, v_.front()));
-  check(MatMult(problem_->grid().mass(), problem_->source, v_.back()));
+  start_at_zero();
+  start_residual_ = gamma_;
+  if (options_.nested && gamma_ > 0.0 && start_from_coarser() && !(gamma_ < start_residual_)) {
+    start_at_zero();
+  }
+  residual_ = gamma_;
+  iteration_ = 0;
+}
+
+void AllAtOnce::start_at_zero() {
+  for (auto& block : x_) check(VecSet(block, 0.0));
+  for (auto& block : v_) check(VecSet(block, 0.0));
+  system_->loads(v_.front(), v_.back());
   precondition(v_, z_);
   gamma_ = std::sqrt(dot(v_, z_, mass_control_));
-  residual_ = start_residual_ = gamma_;
-  iteration_ = 0;
+}
+
+/// Solves the problem on the next coarser grid and starts from its solution; false if there is no
+/// such grid. Needs the right-hand side in v_.
+bool AllAtOnce::start_from_coarser() {
+  auto coarse = system_->coarser(v_.front(), v_.back());
+  if (!coarse) return false;
+  AllAtOnce below(std::move(coarse), options_);
+  below.solve_for_a_start();
+  coarse_cycles_ += below.cycles_ + below.coarse_cycles_;
+
+  system_->interpolate(below.x_.front(), x_.front());
+  system_->interpolate(below.x_.back(), x_.back());
+  sharpen_multiplier();
+  if (!options_.eliminate_control) {
+    check(VecAXPBY(x_[1], 1.0 / system_->beta(), 0.0, x_.back()));
+    system_->apply(x_[1], nullptr, mass_control_);
+  }
+  apply(x_, image_);  // the row of the control is exact
+  check(VecAXPY(v_.front(), -1.0, image_.front()));
+  check(VecAXPY(v_.back(), -1.0, image_.back()));
+  precondition(v_, z_);
+  gamma_ = std::sqrt(dot(v_, z_, mass_control_));
+  return true;
+}
+
+/// Two corrections q += B^-1 (M (yd - y) - K q), B the block of the preconditioner: interpolation
+/// misses what is finer than the coarser grid, above all the layer beside the boundary where a
+/// target that does not vanish there is cut off, and the norm of the residual sees it. Needs the
+/// right-hand side in v_.
+void AllAtOnce::sharpen_multiplier() {
+  const int count = static_cast<int>(options_.cycles);
+  Vec residual = image_.front(), correction = z_.front();
+  system_->apply(x_.front(), nullptr, stiffness_image_);
+  system_->apply(x_.back(), residual, nullptr);
+  check(VecAXPBYPCZ(residual, 1.0, -1.0, -1.0, v_.front(), stiffness_image_));
+  for (int sweep = 0; sweep < 2; ++sweep) {
+    system_->solve_block(residual, correction, count);
+    cycles_ += count;
+    check(VecAXPY(x_.back(), 1.0, correction));
+    system_->apply(correction, stiffness_image_, nullptr);
+    check(VecAXPY(residual, -1.0, stiffness_image_));
+  }
+}
+
+/// To far below the error of interpolation, of which the next finer grid sees a quarter; from zero,
+/// on the coarsest grid, further.
+void AllAtOnce::solve_for_a_start() {
+  start();
+  const bool from_zero = std::abs(residual_) == start_residual_;
+  const double target = (from_zero ? 1e-8 : 0.05) * std::abs(residual_);
+  for (int k = 0; k < 100 && std::abs(residual_) > target; ++k) step();
 }
 
 namespace {
@@ -168,13 +224,14 @@ solve::Report AllAtOnce::report() const {
 }
 
 solve::Counters AllAtOnce::counters() const {
-  return count_once(problem_->grid().comm(),
-                    {{"multigrid_cycles", cycles_}, {"mass_solves", mass_solves_}});
+  return count_once(system_->comm(), {{"multigrid_cycles", cycles_},
+                                      {"coarse_multigrid_cycles", coarse_cycles_},
+                                      {"mass_solves", mass_solves_}});
 }
 
 void AllAtOnce::fields(state::FieldVisitor& visit) {
-  const auto& rows = problem_->grid().partition();
-  const int part = problem_->grid().comm().rank();
+  const auto& rows = system_->partition();
+  const int part = system_->comm().rank();
   const auto all = [&](const std::string& name, Blocks& blocks) {
     const std::vector<std::string> names =
         blocks.size() == 2 ? std::vector<std::string>{"state", "multiplier"}
@@ -205,7 +262,7 @@ AllAtOnce::Point AllAtOnce::point() const {
   Point point{linalg::copy(x_.front()), linalg::copy(x_.back()), linalg::copy(x_.back())};
   check(VecScale(point.adjoint, -1.0));
   if (options_.eliminate_control) {
-    check(VecScale(point.control, 1.0 / problem_->beta));
+    check(VecScale(point.control, 1.0 / system_->beta()));
   } else {
     check(VecCopy(x_[1], point.control));
   }
@@ -213,8 +270,8 @@ AllAtOnce::Point AllAtOnce::point() const {
 }
 
 void AllAtOnce::solution(state::FieldVisitor& visit) {
-  const auto& rows = problem_->grid().partition();
-  const int part = problem_->grid().comm().rank();
+  const auto& rows = system_->partition();
+  const int part = system_->comm().rank();
   Point at = point();
   visit_vector(visit, "control", rows, part, at.control);
   visit_vector(visit, "state", rows, part, at.state);

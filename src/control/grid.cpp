@@ -513,4 +513,13 @@ Hierarchy::Hierarchy(const parallel::Comm& comm, const GridShape& shape) {
   }
 }
 
+std::shared_ptr<const Hierarchy> Hierarchy::coarser() const {
+  std::shared_ptr<Hierarchy> result(new Hierarchy);
+  result->grids.assign(grids.begin() + 1, grids.end());
+  for (std::size_t l = 1; l < interpolations.size(); ++l) {
+    result->interpolations.push_back(linalg::share(interpolations[l]));
+  }
+  return result;
+}
+
 }  // namespace equipoise::control

@@ -15,19 +15,16 @@ void PathOptions::describe(state::OptionVisitor& visit) {
   visit.option("max_steps", max_steps, "Newton steps for one weight", state::at_least_one);
 }
 
-PenaltyPath::PenaltyPath(const Grid& grid, linalg::Vector bound, double sign,
-                         const PathOptions& options)
-    : grid_(&grid),
+PenaltyPath::PenaltyPath(const parallel::Comm& comm, const partition::Partition& rows,
+                         linalg::Vector bound, double sign, const PathOptions& options)
+    : comm_(comm),
+      rows_(rows),
       bound_(std::move(bound)),
       sign_(sign),
       options_(options),
       weight_(options.first_weight),
-      active_(static_cast<std::size_t>(grid.owned().size()), 0),
+      active_(static_cast<std::size_t>(rows.range(comm.rank()).size()), 0),
       y_(active_.size(), 0.0) {
-  if (grid.shape().element != Element::fd) {
-    throw ConfigurationError(
-        "bounds on the state are treated node by node: choose problem.element = \"fd\"");
-  }
   if (options.last_weight < options.first_weight) {
     throw ConfigurationError("method.last_weight = {:g} lies below method.first_weight = {:g}",
                              options.last_weight, options.first_weight);
@@ -65,10 +62,10 @@ void PenaltyPath::step() {
       violation = std::max(violation, excess);
     }
   }
-  changes = grid_->comm().sum(changes);
-  violation = grid_->comm().max(violation);
+  changes = comm_.sum(changes);
+  violation = comm_.max(violation);
   cost_ = cost();
-  if (grid_->comm().any(!finite)) {
+  if (comm_.any(!finite)) {
     trouble_ = "the state is not finite";
   } else if (changes == 0) {
     settled_ = 1;
@@ -96,19 +93,18 @@ solve::Report PenaltyPath::report() const {
 
 solve::Counters PenaltyPath::counters() const {
   return count_once(
-      grid_->comm(),
-      {{"linear_solves", std::accumulate(steps_.begin(), steps_.end(), std::int64_t{0})},
-       {"weights", static_cast<std::int64_t>(steps_.size())},
-       {"linear_solves_for_one_weight", *std::max_element(steps_.begin(), steps_.end())}});
+      comm_, {{"linear_solves", std::accumulate(steps_.begin(), steps_.end(), std::int64_t{0})},
+              {"weights", static_cast<std::int64_t>(steps_.size())},
+              {"linear_solves_for_one_weight", *std::max_element(steps_.begin(), steps_.end())}});
 }
 
 void PenaltyPath::visit_array(state::FieldVisitor& visit, const char* name,
                               std::vector<double>& values) const {
-  visit.partitioned(name, grid_->partition(), grid_->comm().rank(), 1, values);
+  visit.partitioned(name, rows_, comm_.rank(), 1, values);
 }
 
 void PenaltyPath::fields(state::FieldVisitor& visit) {
-  visit.partitioned("active", grid_->partition(), grid_->comm().rank(), 1, active_);
+  visit.partitioned("active", rows_, comm_.rank(), 1, active_);
   visit_array(visit, "state", y_);
   visit.replicated("steps", steps_);
   visit.replicated("violations", violations_);
@@ -135,9 +131,28 @@ void PenaltyPath::solution(state::FieldVisitor& visit) {
   more(visit);
 }
 
+namespace {
+
+const Grid& nodal(const Grid& grid) {
+  if (grid.shape().element != Element::fd) {
+    throw ConfigurationError(
+        "bounds on the state are treated node by node: choose problem.element = \"fd\"");
+  }
+  return grid;
+}
+
+/// Copies the entries of a vector.
+std::vector<double> entries_of(Vec v) {
+  const linalg::ConstEntries values(v);
+  return {values.span().begin(), values.span().end()};
+}
+
+}  // namespace
+
 StateConstrained::StateConstrained(std::shared_ptr<const Tracking> problem, linalg::Vector bound,
                                    const PathOptions& options)
-    : PenaltyPath(problem->grid(), std::move(bound), 1.0, options),
+    : PenaltyPath(nodal(problem->grid()).comm(), problem->grid().partition(), std::move(bound), 1.0,
+                  options),
       problem_(std::move(problem)),
       solver_(problem_->grid()),
       p_(y_.size(), 0.0) {
@@ -145,7 +160,7 @@ StateConstrained::StateConstrained(std::shared_ptr<const Tracking> problem, lina
 }
 
 void StateConstrained::solve() {
-  CoupledCoefficients c(grid_->owned().size());
+  CoupledCoefficients c(static_cast<std::int64_t>(active_.size()));
   {
     const linalg::ConstEntries bound(bound_), target(problem_->target), source(problem_->source);
     for (std::size_t i = 0; i < active_.size(); ++i) {
@@ -168,7 +183,7 @@ void StateConstrained::more(state::FieldVisitor& visit) {
 }
 
 double StateConstrained::cost() const {
-  linalg::Vector y = grid_->vector(), u = grid_->vector();
+  linalg::Vector y = problem_->grid().vector(), u = problem_->grid().vector();
   {
     linalg::Entries state(y), control(u);
     for (std::size_t i = 0; i < p_.size(); ++i) {
@@ -179,10 +194,108 @@ double StateConstrained::cost() const {
   return problem_->cost(y, u);
 }
 
+MeshStateConstrained::MeshStateConstrained(std::shared_ptr<const MeshSpace> space,
+                                           linalg::Matrix stiffness, double beta,
+                                           linalg::Vector target, linalg::Vector source,
+                                           linalg::Vector bound, const PathOptions& options)
+    : PenaltyPath(space->comm(), space->partition(), std::move(bound), 1.0, options),
+      space_(std::move(space)),
+      stiffness_(std::move(stiffness)),
+      mass_(elements().assemble([](const Place&) { return Form{.reaction = 1.0}; }, true)),
+      beta_(beta),
+      target_(std::move(target)),
+      source_load_(elements().vector()),
+      target_load_(elements().vector()),
+      lumped_(elements().vector()),
+      p_(y_.size(), 0.0) {
+  if (!(beta > 0.0))
+    throw ConfigurationError("the control cost beta must be positive, not {}", beta);
+  bool crossed = false;
+  {
+    const linalg::ConstEntries upper(bound_);
+    for (std::size_t i = 0; i < p_.size(); ++i) {
+      crossed =
+          crossed || (elements().dirichlet()[i] != 0 && upper[static_cast<std::int64_t>(i)] < 0.0);
+    }
+  }
+  if (comm_.any(crossed)) {
+    throw ConfigurationError("no state keeps a bound below 0 where y = 0 on the boundary");
+  }
+  check(MatDuplicate(mass_, MAT_COPY_VALUES, coupling_.put()));
+  check(MatScale(coupling_, 1.0 / beta));
+  check(MatMult(space_->mass(), source, source_load_));
+  check(MatMult(space_->mass(), target_, target_load_));
+  elements().load([](const Place&) { return 1.0; }, {}, lumped_);
+  for (Vec v : {source_load_.get(), target_load_.get(), lumped_.get()})
+    elements().clear_dirichlet(v);
+}
+
+/// [K M/beta; -(M + gamma L) K] (y, p) = (M f, -(M yd + gamma L bound)), L the lumped mass of the
+/// active nodes.
+void MeshStateConstrained::solve() {
+  linalg::Vector penalty = elements().vector(), right = linalg::copy(target_load_);
+  {
+    const linalg::ConstEntries lumped(lumped_), bound(bound_);
+    linalg::Entries diagonal(penalty), load(right);
+    for (std::int64_t i = 0; i < load.size(); ++i) {
+      if (active_[static_cast<std::size_t>(i)] == 0) continue;
+      diagonal[i] = weight_ * lumped[i];
+      load[i] += diagonal[i] * bound[i];
+    }
+  }
+  linalg::Matrix tracking, nest, matrix;
+  check(MatDuplicate(mass_, MAT_COPY_VALUES, tracking.put()));
+  check(MatDiagonalSet(tracking, penalty, ADD_VALUES));
+  check(MatScale(tracking, -1.0));
+  check(VecScale(right, -1.0));
+  Mat blocks[4] = {stiffness_, coupling_, tracking, stiffness_};
+  check(MatCreateNest(comm_.handle(), 2, nullptr, 2, nullptr, blocks, nest.put()));
+  check(MatConvert(nest, MATAIJ, MAT_INITIAL_MATRIX, matrix.put()));
+  linalg::Vector load, solution;
+  check(MatCreateVecs(matrix, solution.put(), load.put()));
+  {
+    linalg::Entries all(load);
+    const linalg::ConstEntries state(source_load_), adjoint(right);
+    std::copy_n(state.span().begin(), state.size(), all.span().begin());
+    std::copy_n(adjoint.span().begin(), adjoint.size(), all.span().begin() + state.size());
+  }
+  const linalg::Solver solver = linalg::direct_solver(matrix, "coupled_");
+  linalg::solve(solver, load, solution);
+  const std::vector<double> both = entries_of(solution);
+  const auto middle = both.begin() + static_cast<std::ptrdiff_t>(y_.size());
+  y_.assign(both.begin(), middle);
+  p_.assign(middle, both.end());
+}
+
+void MeshStateConstrained::more(state::FieldVisitor& visit) {
+  std::vector<double> u(p_.size());
+  for (std::size_t i = 0; i < p_.size(); ++i) u[i] = -p_[i] / beta_;
+  visit_array(visit, "adjoint", p_);
+  visit_array(visit, "control", u);
+}
+
+double MeshStateConstrained::cost() const {
+  linalg::Vector v = elements().vector(), image = elements().vector();
+  const auto squared = [&](const auto& value) {
+    {
+      linalg::Entries entries(v);
+      for (std::int64_t i = 0; i < entries.size(); ++i)
+        entries[i] = value(static_cast<std::size_t>(i));
+    }
+    check(MatMult(space_->mass(), v, image));
+    return linalg::dot(v, image);
+  };
+  const std::vector<double> target = entries_of(target_);
+  return 0.5 * squared([&](std::size_t i) { return y_[i] - target[i]; }) +
+         0.5 * beta_ * squared([&](std::size_t i) { return p_[i] / beta_; });
+}
+
 PenalisedObstacle::PenalisedObstacle(const Obstacle& problem, const PathOptions& options)
-    : PenaltyPath(problem.hierarchy->finest(),
+    : PenaltyPath(nodal(problem.hierarchy->finest()).comm(),
+                  problem.hierarchy->finest().partition(),
                   problem.hierarchy->finest().interpolate(problem.obstacle), -1.0, options),
       hierarchy_(problem.hierarchy),
+      grid_(&hierarchy_->finest()),
       load_(grid_->interpolate(problem.load)) {
   check(VecPointwiseMult(load_, load_, grid_->lumped_mass()));
   add_boundary(*grid_, problem.boundary, load_);
@@ -204,8 +317,7 @@ void PenalisedObstacle::solve() {
   check(MatDiagonalSet(matrix, penalty, ADD_VALUES));
   const linalg::Solver solver = linalg::direct_solver(matrix, "state_");
   linalg::solve(solver, right, y);
-  const linalg::ConstEntries values(y);
-  y_.assign(values.span().begin(), values.span().end());
+  y_ = entries_of(y);
 }
 
 }  // namespace equipoise::control

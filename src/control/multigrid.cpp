@@ -8,27 +8,38 @@ using linalg::check;
 
 Multigrid::Multigrid(std::shared_ptr<const Hierarchy> hierarchy, double a, double b,
                      const std::string& prefix)
-    : hierarchy_(std::move(hierarchy)) {
-  double bound = 0.0;
+    : hierarchy_(std::move(hierarchy)), prefix_(prefix) {
   for (const auto& grid : hierarchy_->grids) {
     operators_.push_back(grid->assemble(a, b));
-    bound = std::max(bound, grid->jacobi_bound(a, b));
+    bound_ = std::max(bound_, grid->jacobi_bound(a, b));
   }
-  set_up(prefix, bound, false);
+  set_up(false);
 }
 
 Multigrid::Multigrid(std::shared_ptr<const Hierarchy> hierarchy, linalg::Matrix fine,
                      double jacobi_bound, const std::string& prefix)
-    : hierarchy_(std::move(hierarchy)) {
+    : hierarchy_(std::move(hierarchy)), prefix_(prefix), bound_(jacobi_bound) {
   operators_.push_back(std::move(fine));
-  set_up(prefix, jacobi_bound, true);
+  set_up(true);
 }
 
-void Multigrid::set_up(const std::string& prefix, double jacobi_bound, bool galerkin) {
+Multigrid Multigrid::coarser() const {
+  Multigrid result;
+  result.hierarchy_ = hierarchy_->coarser();
+  result.prefix_ = prefix_;
+  result.bound_ = bound_;
+  for (std::size_t l = 1; l < operators_.size(); ++l) {
+    result.operators_.push_back(linalg::share(operators_[l]));
+  }
+  result.set_up(false);
+  return result;
+}
+
+void Multigrid::set_up(bool galerkin) {
   fine_ = operators_.front();
   const auto levels = static_cast<PetscInt>(hierarchy_->grids.size());
   check(KSPCreate(hierarchy_->finest().comm().handle(), solver_.put()));
-  check(KSPSetOptionsPrefix(solver_, prefix.c_str()));
+  check(KSPSetOptionsPrefix(solver_, prefix_.c_str()));
   check(KSPSetOperators(solver_, fine_, fine_));
   check(KSPSetType(solver_, KSPCG));
   check(KSPSetNormType(solver_, KSP_NORM_UNPRECONDITIONED));
@@ -47,7 +58,7 @@ void Multigrid::set_up(const std::string& prefix, double jacobi_bound, bool gale
       check(PCMGSetInterpolation(pc, level, hierarchy_->interpolations[index]));
       check(PCMGGetSmoother(pc, level, &smoother));
       check(KSPSetType(smoother, KSPCHEBYSHEV));
-      check(KSPChebyshevSetEigenvalues(smoother, jacobi_bound, jacobi_bound / 5.0));
+      check(KSPChebyshevSetEigenvalues(smoother, bound_, bound_ / 5.0));
       check(KSPSetNormType(smoother, KSP_NORM_NONE));
       check(KSPSetTolerances(smoother, PETSC_DEFAULT, PETSC_DEFAULT, PETSC_DEFAULT, 2));
       check(KSPGetPC(smoother, &smoother_pc));

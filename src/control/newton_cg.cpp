@@ -20,33 +20,20 @@ void NewtonCgOptions::describe(state::OptionVisitor& visit) {
 
 NewtonCg::NewtonCg(std::shared_ptr<ReducedFunctional> functional, Primal start,
                    const NewtonCgOptions& options)
-    : functional_(std::move(functional)),
+    : ReducedMethod(std::move(functional), std::move(start)),
       options_(options),
-      control_(std::move(start)),
-      direction_(functional_->space().primal()),
-      search_(functional_->space().primal()),
-      image_primal_(functional_->space().primal()),
-      trial_(functional_->space().primal()),
-      derivative_(functional_->space().dual()),
-      residual_dual_(functional_->space().dual()),
-      image_(functional_->space().dual()) {}
-
-/// Cost and derivative at control_, where the functional may stand already.
-void NewtonCg::evaluate(bool stands_there) {
-  if (!stands_there) cost_ = functional_->value(control_);
-  functional_->derivative(derivative_);
-  norm_ = functional_->space().norm(derivative_);
-  if (start_norm_ < 0.0) start_norm_ = norm_;
-  current_ = true;
-}
+      search_(space().primal()),
+      image_primal_(space().primal()),
+      residual_(space().dual()),
+      image_(space().dual()) {}
 
 /// direction_ := an approximate solution of j'' d = -j'. Returns the number of Hessian actions.
 std::int64_t NewtonCg::inner_cg(double tolerance, Curvature curvature) {
   check(VecSet(direction_.values, 0.0));
-  check(VecAXPBY(residual_dual_.values, -1.0, 0.0, derivative_.values));
-  functional_->precondition(residual_dual_, image_primal_);
+  check(VecAXPBY(residual_.values, -1.0, 0.0, derivative_.values));
+  functional_->precondition(residual_, image_primal_);
   check(VecCopy(image_primal_.values, search_.values));
-  double squared = pairing(residual_dual_, image_primal_);
+  double squared = pairing(residual_, image_primal_);
   const double target = tolerance * tolerance * squared;
   std::int64_t count = 0;
   while (count < options_.max_cg) {
@@ -59,9 +46,9 @@ std::int64_t NewtonCg::inner_cg(double tolerance, Curvature curvature) {
     }
     const double length = squared / bend;
     check(VecAXPY(direction_.values, length, search_.values));
-    check(VecAXPY(residual_dual_.values, -length, image_.values));
-    functional_->precondition(residual_dual_, image_primal_);
-    const double next = pairing(residual_dual_, image_primal_);
+    check(VecAXPY(residual_.values, -length, image_.values));
+    functional_->precondition(residual_, image_primal_);
+    const double next = pairing(residual_, image_primal_);
     if (next <= target) break;
     check(VecAYPX(search_.values, next / squared, image_primal_.values));
     squared = next;
@@ -70,12 +57,7 @@ std::int64_t NewtonCg::inner_cg(double tolerance, Curvature curvature) {
 }
 
 void NewtonCg::step() {
-  if (finished_ != 0 || !trouble_.empty()) return;
-  if (!current_) evaluate(false);
-  if (norm_ == 0.0) {
-    finished_ = 1;
-    return;
-  }
+  if (!ready()) return;
   const auto curvature =
       iteration_ < options_.gauss_newton_steps ? Curvature::gauss_newton : Curvature::full;
   const double forcing = std::min(0.5, std::sqrt(norm_ / start_norm_));
@@ -106,41 +88,16 @@ void NewtonCg::step() {
                   iteration_, cost_, slope);
 }
 
-solve::Report NewtonCg::report() const {
-  solve::Report report;
-  report.objective = cost_;
-  if (start_norm_ >= 0.0) {
-    report.residual = start_norm_ > 0.0 ? norm_ / start_norm_ : 0.0;
-    report.fresh = true;
-  }
-  report.finished = finished_ != 0;
-  report.failed = !trouble_.empty() || (start_norm_ >= 0.0 && !std::isfinite(cost_));
-  report.message = report.failed && trouble_.empty() ? "the cost is not finite" : trouble_;
-  return report;
-}
-
 solve::Counters NewtonCg::counters() const {
   auto counters = functional_->counters();
   counters.emplace_back("cg_steps",
                         std::accumulate(cg_steps_.begin(), cg_steps_.end(), std::int64_t{0}));
-  return count_once(functional_->space().comm(), std::move(counters));
+  return count_once(space().comm(), std::move(counters));
 }
 
-void NewtonCg::fields(state::FieldVisitor& visit) {
-  functional_->space().visit(visit, "control", control_.values);
-  visit.scalar("start_norm", start_norm_);
-  visit.scalar("cost", cost_);
-  visit.scalar("norm", norm_);
-  visit.scalar("iteration", iteration_);
-  visit.scalar("finished", finished_);
-  visit.replicated("cg_steps", cg_steps_);
-  current_ = false;  // state, adjoint and derivative follow from the control
-}
-
-void NewtonCg::solution(state::FieldVisitor& visit) {
-  stand_at_control();
-  functional_->space().visit(visit, "control", control_.values);
-  functional_->visit_state(visit);
+void NewtonCg::fields(state::FieldVisitor& visitor) {
+  ReducedMethod::fields(visitor);
+  visitor.replicated("cg_steps", cg_steps_);
 }
 
 }  // namespace equipoise::control

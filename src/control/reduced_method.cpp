@@ -48,7 +48,7 @@ solve::Counters ReducedMethod::counters() const {
 }
 
 void ReducedMethod::visit(state::FieldVisitor& visitor, const std::string& name, Vec v) const {
-  visit_vector(visitor, name, space().partition(), space().comm().rank(), v);
+  space().visit(visitor, name, v);
 }
 
 void ReducedMethod::fields(state::FieldVisitor& visitor) {
@@ -62,7 +62,7 @@ void ReducedMethod::fields(state::FieldVisitor& visitor) {
 }
 
 void ReducedMethod::solution(state::FieldVisitor& visitor) {
-  if (!current_) evaluate(false);
+  stand_at_control();
   visit(visitor, "control", control_.values);
   functional_->visit_state(visitor);
 }

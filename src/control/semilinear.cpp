@@ -1,5 +1,4 @@
 #include <equipoise/control/semilinear.hpp>
-#include <equipoise/parallel/random.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -17,8 +16,8 @@ void Semilinear::validate() const {
 
 void SemilinearOptions::describe(state::OptionVisitor& visit) {
   visit.option("kink_set", kink_set, "hold nodes at the kink; false is the plain iteration");
-  visit.option("damp_after", damp_after,
-               "solves after which a random half of the changes is applied", state::at_least_one);
+  visit.option("descend_after", descend_after, "solves after which every step lowers the cost",
+               state::at_least_one);
   coupled.describe(visit);
 }
 
@@ -29,7 +28,7 @@ SemilinearControl::SemilinearControl(std::shared_ptr<const Semilinear> problem,
   const auto size = static_cast<std::size_t>(problem_->grid->owned().size());
   branch_.assign(size, -1);
   flips_.assign(size, 0);
-  for (auto* values : {&y_, &p_, &m_}) values->assign(size, 0.0);
+  for (auto* values : {&y_, &p_, &m_, &best_}) values->assign(size, 0.0);
 }
 
 void SemilinearControl::warm_start(const std::vector<std::int64_t>& branches) {
@@ -102,7 +101,14 @@ void SemilinearControl::update() {
       defect[i] = kappa * std::hypot(y_[i], p_[i]);
     }
   }
-  apply_changes(next, changed);
+  pending_ = comm.sum(std::count(changed.begin(), changed.end(), 1));
+  if (descending_ == 0) remember(true_cost(y_), y_);
+  if (pending_ > 0 && options_.kink_set && steps_ + 1 >= options_.descend_after) {
+    descend(next, changed, defect);
+  } else {
+    apply_changes(next, changed);
+  }
+  kinks_ = comm.sum(std::count(branch_.begin(), branch_.end(), 0));
 
   linalg::Vector vector = problem_->grid->vector();
   const auto norm = [&](const auto& value) {
@@ -122,40 +128,92 @@ void SemilinearControl::update() {
   residual_ = norm([&](std::size_t i) { return defect[i]; }) / (scale > 0.0 ? scale : 1.0);
 }
 
-/// Takes over the changed branches, all of them or, late in the run, a pseudo-random half that is
-/// the same on any number of ranks and never empty.
-void SemilinearControl::apply_changes(std::vector<std::int64_t>& next,
+void SemilinearControl::apply_changes(const std::vector<std::int64_t>& next,
                                       const std::vector<char>& changed) {
-  const parallel::Comm& comm = problem_->grid->comm();
-  const std::int64_t begin = problem_->grid->owned().begin;
-  const bool damped = options_.kink_set && steps_ + 1 >= options_.damp_after;
-  const parallel::Draw draw(0, parallel::Purpose::coin, steps_);
-  constexpr auto none = std::numeric_limits<std::int64_t>::max();
-  std::int64_t pending = 0;
-  std::int64_t chosen = 0;
-  std::int64_t first = none;
   for (std::size_t i = 0; i < next.size(); ++i) {
     if (changed[i] == 0) continue;
-    const auto node = begin + static_cast<std::int64_t>(i);
-    ++pending;
-    if (!damped || draw.bits(static_cast<std::uint64_t>(node)) % 2 == 0) ++chosen;
-    first = std::min(first, node);
+    flips_[i] = branch_[i] == 0 ? 0 : flips_[i] + 1;
+    branch_[i] = next[i];
   }
-  pending_ = comm.sum(pending);
-  chosen = comm.sum(chosen);
-  first = comm.min(first);
-  std::int64_t kinks = 0;
-  for (std::size_t i = 0; i < next.size(); ++i) {
-    const auto node = begin + static_cast<std::int64_t>(i);
-    const bool take = changed[i] != 0 && (!damped || (chosen == 0 && node == first) ||
-                                          draw.bits(static_cast<std::uint64_t>(node)) % 2 == 0);
-    if (take) {
-      flips_[i] = branch_[i] == 0 ? 0 : flips_[i] + 1;
-      branch_[i] = next[i];
+}
+
+/// misfit/2 |y - yd|^2 + cost/2 |u|^2 with the control u = -Lap y + kappa max(0, y) - e that makes
+/// y the state.
+double SemilinearControl::true_cost(const std::vector<double>& y) {
+  const Grid& grid = *problem_->grid;
+  linalg::Vector state = grid.vector(), control = grid.vector();
+  {
+    linalg::Entries entries(state);
+    std::copy(y.begin(), y.end(), entries.span().begin());
+  }
+  grid.apply(state, control, nullptr);
+  grid.solve_mass(control, control);
+  {
+    const linalg::ConstEntries source(problem_->source), target(problem_->target);
+    linalg::Entries u(control), misfit(state);
+    for (std::int64_t i = 0; i < u.size(); ++i) {
+      u[i] += problem_->kappa * std::max(0.0, misfit[i]) - source[i];
+      misfit[i] -= target[i];
     }
-    kinks += branch_[i] == 0 ? 1 : 0;
   }
-  kinks_ = comm.sum(kinks);
+  return 0.5 * problem_->misfit * grid.inner(state, state) +
+         0.5 * problem_->cost * grid.inner(control, control);
+}
+
+bool SemilinearControl::remember(double cost, const std::vector<double>& y) {
+  if (!(cost < best_cost_)) return false;
+  best_cost_ = cost;
+  best_ = y;
+  return true;
+}
+
+/// Late in the run the cost as a function of the state decides: with the branches of the best state
+/// so far, the solution of the linear system gives a direction of descent from there.
+void SemilinearControl::descend(const std::vector<std::int64_t>& next,
+                                const std::vector<char>& changed,
+                                const std::vector<double>& defect) {
+  const auto sign = [](double y) { return std::int64_t{y > 0.0} - std::int64_t{y < 0.0}; };
+  if (descending_ == 0) {
+    descending_ = 1;
+    std::transform(best_.begin(), best_.end(), branch_.begin(), sign);
+    return;
+  }
+  const double length = line_search();
+  // Kink nodes with a gain are released after a whole step, all of them, else the first alone.
+  double largest = 0.0;
+  for (std::size_t i = 0; i < branch_.size(); ++i)
+    if (branch_[i] == 0 && changed[i] != 0) largest = std::max(largest, defect[i]);
+  largest = problem_->grid->comm().max(largest);
+  for (std::size_t i = 0; i < branch_.size(); ++i) {
+    const bool gain = branch_[i] == 0 && changed[i] != 0;
+    branch_[i] = sign(best_[i]);
+    if (gain && (length == 1.0 || defect[i] == largest)) branch_[i] = next[i];
+  }
+  stuck_ = length == 0.0 && largest == 0.0 ? 1 : 0;
+}
+
+/// From the best state towards the new one, by halves, to the lowest cost. Nodes that would leave
+/// their branch stay at the kink if p < 0, where the cost bends upwards; tried as well: none of
+/// them, and all. Returns the length, 0 if nothing lowers the cost.
+double SemilinearControl::line_search() {
+  const std::vector<double> from = best_;
+  std::vector<double> trial(from.size());
+  double reached = 0.0;
+  for (const int hold : {0, 1, 2}) {
+    double last = std::numeric_limits<double>::infinity();
+    for (double length = 1.0; length > 1e-3; length *= 0.5) {
+      for (std::size_t i = 0; i < trial.size(); ++i) {
+        trial[i] = from[i] + length * (y_[i] - from[i]);
+        const bool leaves = static_cast<double>(branch_[i]) * trial[i] < 0.0;
+        if (leaves && (hold == 2 || (hold == 0 && p_[i] < 0.0))) trial[i] = 0.0;
+      }
+      const double cost = true_cost(trial);
+      if (remember(cost, trial)) reached = length;
+      if (cost > last) break;  // it rises again
+      last = cost;
+    }
+  }
+  return reached;
 }
 
 solve::Report SemilinearControl::report() const {
@@ -163,6 +221,7 @@ solve::Report SemilinearControl::report() const {
   report.residual = residual_;
   report.objective = cost_;
   report.fresh = pending_ >= 0;
+  report.finished = stuck_ != 0;
   report.failed = pending_ >= 0 && !std::isfinite(cost_);
   if (report.failed) report.message = "the state or the adjoint is not finite";
   if (pending_ > 0) report.message = fmt::format("{} nodes still change their branch", pending_);
@@ -177,6 +236,10 @@ void SemilinearControl::fields(state::FieldVisitor& visit) {
   visit.partitioned("state", rows, part, 1, y_);
   visit.partitioned("adjoint", rows, part, 1, p_);
   visit.partitioned("multiplier", rows, part, 1, m_);
+  visit.partitioned("best", rows, part, 1, best_);
+  visit.scalar("best_cost", best_cost_);
+  visit.scalar("descending", descending_);
+  visit.scalar("stuck", stuck_);
   visit.scalar("residual", residual_);
   visit.scalar("cost", cost_);
   visit.scalar("pending", pending_);

@@ -77,6 +77,11 @@ Vector copy(Vec vector) {
   return result;
 }
 
+Matrix share(Mat matrix) {
+  check(PetscObjectReference(reinterpret_cast<PetscObject>(matrix)));
+  return Matrix(matrix);
+}
+
 double dot(Vec a, Vec b) {
   double value = 0.0;
   check(VecDot(a, b, &value));

@@ -1,7 +1,9 @@
 #include "support.hpp"
 
+#include <equipoise/control/all_at_once.hpp>
 #include <equipoise/control/elliptic.hpp>
 #include <equipoise/control/mesh_space.hpp>
+#include <equipoise/control/moreau_yosida.hpp>
 #include <equipoise/parallel/agree.hpp>
 
 #include <gtest/gtest.h>
@@ -266,6 +268,72 @@ TEST(Mesh, CountsDependOnTheMeshOnlyUnderTheWrongInnerProduct) {
   EXPECT_GT(wrong[1], wrong[0] + 4);
 }
 
+linalg::Matrix stiffness_of(OnMesh& s) {
+  return linalg::share(
+      s.functional->equation().linearise(s.elements->vector(), s.elements->vector()));
+}
+
+TEST(Mesh, AllAtOnceAgreesWithReducedCgInFewIterations) {
+  for (const int dimension : {2, 3}) {
+    for (const double beta : {1e-2, 1e-4, 1e-6}) {
+      for (const std::int64_t cells : {dimension == 2 ? 12 : 4, dimension == 2 ? 24 : 8}) {
+        OnMesh s = on_mesh(world(), uneven_box(dimension, cells), 1, {.reaction = 0.5},
+                           {.beta = beta}, corner_target);
+        const AllAtOnceOptions options;
+        AllAtOnce method(std::make_unique<MeshOptimality>(
+                             s.states, stiffness_of(s), beta, options.shift(beta),
+                             s.elements->interpolate(corner_target), s.elements->vector()),
+                         options);
+        EXPECT_LE(run(method, 1e-6), 25) << dimension << " " << beta << " " << cells;
+        EXPECT_GT(run(method, 1e-11), 0);
+        ReducedCg cg(s.functional);
+        run(cg, 1e-9, 200);
+        auto difference = method.point().control;
+        linalg::check(VecAXPY(difference, -1.0, cg.control().values));
+        double off = 0.0, size = 0.0;
+        linalg::check(VecNorm(difference, NORM_2, &off));
+        linalg::check(VecNorm(cg.control().values, NORM_2, &size));
+        EXPECT_LT(off, 1e-6 * size) << dimension << " " << beta << " " << cells;
+      }
+    }
+  }
+}
+
+TEST(Mesh, ABoundOfTheStateIsKeptAsOnTheGrid) {
+  // y = sin sin touches its bound in a disc; test_moreau_yosida has the same problem on a grid.
+  const double beta = 1e-3, pi = std::numbers::pi;
+  const auto mode = [=](const Point& x, double k) {
+    return std::sin(k * pi * x[0]) * std::sin(k * pi * x[1]);
+  };
+  const auto hump = [](const Point& x) {
+    return 0.1 - std::pow(x[0] - 0.5, 2) - std::pow(x[1] - 0.5, 2);
+  };
+  const auto target = [&](const Point& x) {
+    return mode(x, 1) + 10.0 * std::max(0.0, hump(x)) + 8.0 * pi * pi * beta * mode(x, 2);
+  };
+  const auto bound = [&](const Point& x) { return mode(x, 1) + std::max(0.0, -hump(x)); };
+  std::vector<double> errors;
+  for (const std::int64_t cells : {12, 24, 48}) {
+    OnMesh s = on_mesh(world(), uneven_box(2, cells), 1, {}, {.beta = beta}, target);
+    MeshStateConstrained method(s.states, stiffness_of(s), beta, s.elements->interpolate(target),
+                                s.elements->interpolate([&](const Point& x) {
+                                  return 2.0 * pi * pi * mode(x, 1) - mode(x, 2);
+                                }),
+                                s.elements->interpolate(bound), {.last_weight = 1e8});
+    EXPECT_GT(run(method, 1e-6, 200), 0) << method.report().message;
+    EXPECT_LE(*std::max_element(method.steps().begin() + 1, method.steps().end()), 6);
+    auto y = s.elements->vector();
+    {
+      linalg::Entries values(y);
+      std::copy(method.state().begin(), method.state().end(), values.span().begin());
+    }
+    errors.push_back(std::sqrt(s.elements->integrate(
+        [&](const Place& q) { return std::pow(q.values[0] - mode(q.x, 1), 2); }, {y})));
+  }
+  EXPECT_GT(std::log2(errors[0] / errors[1]), 1.6) << errors[0] << " " << errors[1];
+  EXPECT_GT(std::log2(errors[1] / errors[2]), 1.6) << errors[2];
+}
+
 TEST(Mesh, DerivativesHoldForEveryTermAndAWrongOneIsFound) {
   const auto smooth = [](const FiniteElements& e, double shift) {
     return Primal{e.interpolate([=](const Point& x) {
@@ -326,6 +394,14 @@ TEST(Mesh, BadTermsAreRefused) {
   TrackingTerms terms;
   terms.target = other.vector();
   EXPECT_THROW(TrackingObjective(s.states, std::move(terms)), ConfigurationError);
+  OnMesh t = on_mesh(world(), mesh, 1, {}, {}, corner_target);
+  const auto fits = s.elements->vector(), off = other.vector();
+  EXPECT_THROW(MeshOptimality(s.states, stiffness_of(t), 0.0, 1.0, fits, fits), ConfigurationError);
+  EXPECT_THROW(MeshOptimality(s.states, stiffness_of(t), 1.0, 1.0, off, fits), ConfigurationError);
+  EXPECT_THROW(MeshStateConstrained(s.states, stiffness_of(t), 1.0, s.elements->vector(),
+                                    s.elements->vector(),
+                                    s.elements->interpolate([](const Point&) { return -1.0; }), {}),
+               ConfigurationError);
   EXPECT_THROW(static_cast<void>(box_mesh(4, 2)), ConfigurationError);
 }
 

@@ -207,7 +207,7 @@ TEST(ControlProblems, BadConfigurationsAreRefused) {
         Case{"bounded-control", "active-set", "problem.lower = 2", 0},
         Case{"bounded-control", "active-set", "problem.sparsity = -1", 0},
         Case{"semilinear", "three-set", "problem.weight = 0", 0},
-        Case{"semilinear", "pseudo-newton", "method.damp_after = 3", 0},
+        Case{"semilinear", "pseudo-newton", "method.descend_after = 3", 0},
         Case{"coefficient", "laplace-posterior", "problem.cells = 4", 0},
         Case{"obstacle-control", "active-set", "", 0}, Case{"poisson-control", "three-set", "", 0},
         Case{"poisson-control", "reduced-cg", "method.cycles = 2", 0},

@@ -140,6 +140,11 @@ struct Hierarchy {
   /// **Collective.**
   Hierarchy(const parallel::Comm& comm, const GridShape& shape);
   [[nodiscard]] const Grid& finest() const { return *grids.front(); }
+  /// The same without the finest grid; nothing is copied.
+  [[nodiscard]] std::shared_ptr<const Hierarchy> coarser() const;
+
+ private:
+  Hierarchy() = default;
 };
 
 }  // namespace equipoise::control

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/control/coupled.hpp>
+#include <equipoise/control/mesh_space.hpp>
 #include <equipoise/control/obstacle.hpp>
 #include <equipoise/control/space.hpp>
 #include <equipoise/control/tracking.hpp>
@@ -42,8 +43,9 @@ class PenaltyPath : public solve::Method {
   [[nodiscard]] const std::vector<double>& state() const { return y_; }
 
  protected:
-  /// `sign` 1 for y <= bound, -1 for y >= bound. The grid must have the element `fd`.
-  PenaltyPath(const Grid& grid, linalg::Vector bound, double sign, const PathOptions& options);
+  /// `sign` 1 for y <= bound, -1 for y >= bound, node by node.
+  PenaltyPath(const parallel::Comm& comm, const partition::Partition& rows, linalg::Vector bound,
+              double sign, const PathOptions& options);
   /// y (and what belongs to it) for the current weight and active set. **Collective.**
   virtual void solve() = 0;
   /// Further functions of the solution.
@@ -51,7 +53,8 @@ class PenaltyPath : public solve::Method {
   [[nodiscard]] virtual double cost() const { return solve::Report::unknown; }
   void visit_array(state::FieldVisitor& visit, const char* name, std::vector<double>& values) const;
 
-  const Grid* grid_;
+  parallel::Comm comm_;
+  partition::Partition rows_;
   linalg::Vector bound_;
   double sign_;
   PathOptions options_;
@@ -68,7 +71,7 @@ class PenaltyPath : public solve::Method {
 };
 
 /// `Tracking` with y <= bound: K y = W (u + f), K p = W (y - yd + gamma max(0, y - bound)),
-/// u = -p/beta, both together by a factorisation.
+/// u = -p/beta, both together by a factorisation. The grid must have the element `fd`.
 class StateConstrained : public PenaltyPath {
  public:
   /// **Collective.**
@@ -86,6 +89,31 @@ class StateConstrained : public PenaltyPath {
   std::vector<double> p_, pinned_;
 };
 
+/// The same on a mesh: a symmetric linear equation K y = M (u + f), |y - yd|^2 over the whole
+/// domain, the penalty by the lumped mass matrix. State, adjoint and control vanish on the
+/// Dirichlet boundary. One factorisation (MUMPS) of 2 N unknowns a step; PETSc options `coupled_*`.
+class MeshStateConstrained : public PenaltyPath {
+ public:
+  /// `stiffness` is K with the rows and columns of the identity at Dirichlet nodes. Throws
+  /// ConfigurationError for beta <= 0. **Collective.**
+  MeshStateConstrained(std::shared_ptr<const MeshSpace> space, linalg::Matrix stiffness,
+                       double beta, linalg::Vector target, linalg::Vector source,
+                       linalg::Vector bound, const PathOptions& options);
+
+ protected:
+  void solve() override;
+  void more(state::FieldVisitor& visit) override;
+  [[nodiscard]] double cost() const override;
+
+ private:
+  [[nodiscard]] const FiniteElements& elements() const { return space_->elements(); }
+  std::shared_ptr<const MeshSpace> space_;
+  linalg::Matrix stiffness_, mass_, coupling_;  // K, M without the Dirichlet nodes, M/beta
+  double beta_;
+  linalg::Vector target_, source_load_, target_load_, lumped_;
+  std::vector<double> p_;
+};
+
 /// `Obstacle` on the finest grid: -Lap y - gamma max(0, psi - y) = f.
 class PenalisedObstacle : public PenaltyPath {
  public:
@@ -97,6 +125,7 @@ class PenalisedObstacle : public PenaltyPath {
 
  private:
   std::shared_ptr<const Hierarchy> hierarchy_;
+  const Grid* grid_;
   linalg::Vector load_;
 };
 

@@ -22,6 +22,8 @@ class Multigrid {
   Multigrid(std::shared_ptr<const Hierarchy> hierarchy, linalg::Matrix fine, double jacobi_bound,
             const std::string& prefix);
 
+  /// The rediscretised operator on the next coarser grid; the matrices are shared. **Collective.**
+  [[nodiscard]] Multigrid coarser() const;
   [[nodiscard]] Mat matrix() const { return fine_; }
   /// Solves by CG until the true residual has dropped by `tolerance`, from x if `warm`, else from
   /// zero.
@@ -32,8 +34,11 @@ class Multigrid {
   void cycles(Vec b, Vec x, int count);
 
  private:
-  void set_up(const std::string& prefix, double jacobi_bound, bool galerkin);
+  Multigrid() = default;
+  void set_up(bool galerkin);
   std::shared_ptr<const Hierarchy> hierarchy_;
+  std::string prefix_;
+  double bound_ = 0.0;                     // of the eigenvalues of diag(A)^-1 A
   std::vector<linalg::Matrix> operators_;  // finest first; the finest alone with Galerkin
   Mat fine_ = nullptr;
   linalg::Solver solver_;

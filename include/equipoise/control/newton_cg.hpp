@@ -1,10 +1,8 @@
 #pragma once
 
-#include <equipoise/control/reduced.hpp>
-#include <equipoise/solve/method.hpp>
+#include <equipoise/control/reduced_method.hpp>
 #include <equipoise/state/options.hpp>
 
-#include <memory>
 #include <vector>
 
 namespace equipoise::control {
@@ -23,35 +21,22 @@ struct NewtonCgOptions {
 /// backtracking by halves under the Armijo condition. The residual is |j'| in the dual norm of the
 /// control space relative to the start. A direction that is not one of descent, or ten halvings
 /// without decrease, is reported as a failure.
-class NewtonCg : public solve::Method {
+class NewtonCg : public ReducedMethod {
  public:
   NewtonCg(std::shared_ptr<ReducedFunctional> functional, Primal start,
            const NewtonCgOptions& options);
   void step() override;
-  [[nodiscard]] solve::Report report() const override;
   [[nodiscard]] solve::Counters counters() const override;
   void fields(state::FieldVisitor& visit) override;
-  void solution(state::FieldVisitor& visit) override;
-  [[nodiscard]] const Primal& control() const { return control_; }
-  /// Brings the functional back to the control, where derivatives are then taken. **Collective.**
-  void stand_at_control() {
-    if (!current_) evaluate(false);
-  }
   /// CG steps of each Newton step so far.
   [[nodiscard]] const std::vector<std::int64_t>& cg_steps() const { return cg_steps_; }
 
  private:
-  void evaluate(bool stands_there);
   std::int64_t inner_cg(double tolerance, Curvature curvature);
-  std::shared_ptr<ReducedFunctional> functional_;
   NewtonCgOptions options_;
-  Primal control_, direction_, search_, image_primal_, trial_;
-  Dual derivative_, residual_dual_, image_;
-  double cost_ = solve::Report::unknown, norm_ = 0.0, start_norm_ = -1.0;
-  std::int64_t iteration_ = 0, finished_ = 0;
-  bool current_ = false;  // the functional stands at control_
+  Primal search_, image_primal_;
+  Dual residual_, image_;
   std::vector<std::int64_t> cg_steps_;
-  std::string trouble_;
 };
 
 }  // namespace equipoise::control

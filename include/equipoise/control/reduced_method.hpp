@@ -18,6 +18,10 @@ class ReducedMethod : public solve::Method {
   /// The control, and what belongs to it. **Collective.**
   void solution(state::FieldVisitor& visit) override;
   [[nodiscard]] const Primal& control() const { return control_; }
+  /// Brings the functional back to the control, where derivatives are then taken. **Collective.**
+  void stand_at_control() {
+    if (!current_) evaluate(false);
+  }
 
  protected:
   ReducedMethod(std::shared_ptr<ReducedFunctional> functional, Primal start);

@@ -5,6 +5,7 @@
 #include <equipoise/solve/method.hpp>
 #include <equipoise/state/options.hpp>
 
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -23,9 +24,8 @@ struct Semilinear {
 };
 
 struct SemilinearOptions {
-  bool kink_set = true;  ///< allow nodes at the kink; false is the plain iteration
-  std::int64_t damp_after =
-      20;  ///< solves after which only a random half of the changes is applied
+  bool kink_set = true;             ///< allow nodes at the kink; false is the plain iteration
+  std::int64_t descend_after = 20;  ///< solves after which every step lowers the cost
   CoupledOptions coupled = {};
   void describe(state::OptionVisitor& visit);
 };
@@ -35,10 +35,13 @@ struct SemilinearOptions {
 /// minimizer sits if kappa p <= m <= 0 for the slopes m of the cost. A node that flips for the
 /// second time with p < 0 goes to the kink; a kink node whose slope shows a gain is released.
 /// Without the third set (`kink_set` false) discrete problems whose solution has nodes at the kink
-/// make the iteration flip for ever. On return without pending changes the step was exact and the
-/// point is strongly stationary: p <= 0 and zeta = m/(kappa p) in [0, 1] at every kink node.
-/// Source: Christof, Mueller, Comput. Optim. Appl. (2022), doi 10.1007/s10589-022-00390-y, for the
-/// plain iteration.
+/// make the iteration flip for ever. Where the sets have not settled after `descend_after` solves,
+/// the cost as a function of the state alone (the control is explicit in it) takes over: each
+/// further solve, with the branches of the best state so far, gives a direction along which a line
+/// search lowers the cost, and nodes that meet an upward kink on the way stay there. On return
+/// without pending changes the step was exact and the point is strongly stationary: p <= 0 and zeta
+/// = m/(kappa p) in [0, 1] at every kink node. Source: Christof, Mueller, Comput. Optim. Appl.
+/// (2022), doi 10.1007/s10589-022-00390-y, for the plain iteration.
 class SemilinearControl : public solve::Method {
  public:
   SemilinearControl(std::shared_ptr<const Semilinear> problem, const SemilinearOptions& options);
@@ -70,14 +73,21 @@ class SemilinearControl : public solve::Method {
  private:
   void solve();
   void update();
-  void apply_changes(std::vector<std::int64_t>& next, const std::vector<char>& changed);
+  void apply_changes(const std::vector<std::int64_t>& next, const std::vector<char>& changed);
+  [[nodiscard]] double true_cost(const std::vector<double>& y);
+  bool remember(double cost, const std::vector<double>& y);
+  void descend(const std::vector<std::int64_t>& next, const std::vector<char>& changed,
+               const std::vector<double>& defect);
+  double line_search();
   std::shared_ptr<const Semilinear> problem_;
   SemilinearOptions options_;
   CoupledSolver solver_;
   std::vector<std::int64_t> branch_, flips_;
   std::vector<double> y_, p_, m_;
+  std::vector<double> best_;  // the state of lowest cost so far
+  double best_cost_ = std::numeric_limits<double>::infinity();
   double residual_ = solve::Report::unknown, cost_ = solve::Report::unknown;
-  std::int64_t pending_ = -1, kinks_ = 0, steps_ = 0;
+  std::int64_t pending_ = -1, kinks_ = 0, steps_ = 0, descending_ = 0, stuck_ = 0;
 };
 
 }  // namespace equipoise::control

@@ -108,6 +108,8 @@ class ConstEntries {
 [[nodiscard]] Vector like(Vec vector);
 /// A copy.
 [[nodiscard]] Vector copy(Vec vector);
+/// A further owner of the same matrix.
+[[nodiscard]] Matrix share(Mat matrix);
 /// Plain dot product. **Collective**, one allreduce.
 [[nodiscard]] double dot(Vec a, Vec b);
 

@@ -1,12 +1,15 @@
 #include "entries_private.hpp"
 #include "reduced_methods.hpp"
 
+#include <equipoise/control/all_at_once.hpp>
 #include <equipoise/control/elliptic.hpp>
+#include <equipoise/control/moreau_yosida.hpp>
 #include <equipoise/problems/control/nodal.hpp>
 #include <equipoise/solve/checked.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 
 namespace equipoise::problems {
@@ -25,6 +28,7 @@ struct MeshOptions {
   std::string target = "corner";
   std::vector<double> region, region_tags, points;
   double beta = 1e-4, smoothing = 1e-2, l2_share = 1e-2;
+  double upper = std::numeric_limits<double>::infinity();
   std::string control_cost = "l2", riesz = "auto", solver = "auto";
   double inner_tolerance = 1e-13;
   void describe(state::OptionVisitor& visit) {
@@ -48,6 +52,7 @@ struct MeshOptions {
     visit.option("region_tags", region_tags, "physical tags of the cells in which it is tracked");
     visit.option("points", points, "coordinates of observation points, one after the other");
     visit.option("beta", beta, "cost of the control", state::positive);
+    visit.option("upper", upper, "upper bound of the state; inf for none");
     visit.choice("control_cost", control_cost, {"l2", "h1", "bv"},
                  "|u|^2, |u|^2 + |grad u|^2, or the smoothed total variation");
     visit.option("smoothing", smoothing, "of the total variation", state::positive);
@@ -90,7 +95,14 @@ class MeshControl : public solve::Instance, public solve::Checked {
              options_.control_cost == "l2" &&
              std::abs(elements_->volume() / box_volume() - 1.0) < 1e-10;
     functional_ = make_functional();
-    petsc_->reject_unused();
+    all_at_once_ = config.text("method.name", methods().front()) == "all-at-once";
+    if (bounded() && !saddle()) {
+      throw ConfigurationError(
+          "a bound of the state (problem.upper) needs a linear equation without advection, the "
+          "state "
+          "tracked everywhere and the control cost l2");
+    }
+    if (!all_at_once_ && !bounded()) petsc_->reject_unused();
   }
 
   [[nodiscard]] std::string fingerprint() const override {
@@ -98,12 +110,12 @@ class MeshControl : public solve::Instance, public solve::Checked {
     return fmt::format(
         "mesh-control mesh={} nodes={} cells={} volume={:.15e} degree={} grading={} dirichlet={} "
         "diffusion={} reaction={} cubic={} advection={} streamline={} target={} region={} tags={} "
-        "points={} beta={} cost={} smoothing={} l2_share={}",
+        "points={} beta={} upper={} cost={} smoothing={} l2_share={}",
         o.mesh.empty() ? "box" : o.mesh.substr(o.mesh.rfind('/') + 1), elements_->nodes(),
         elements_->cells(), elements_->volume(), o.degree, o.grading, fmt::join(o.dirichlet, ","),
         o.diffusion, o.reaction, o.cubic, fmt::join(o.advection, ","), o.streamline, o.target,
         fmt::join(o.region, ","), fmt::join(o.region_tags, ","), fmt::join(o.points, ","), o.beta,
-        o.control_cost, o.smoothing, o.l2_share);
+        o.upper, o.control_cost, o.smoothing, o.l2_share);
   }
   [[nodiscard]] solve::Facts facts() const override {
     return {{"nodes", std::to_string(elements_->nodes())},
@@ -112,12 +124,29 @@ class MeshControl : public solve::Instance, public solve::Checked {
             {"degree", std::to_string(elements_->degree())}};
   }
   [[nodiscard]] std::vector<std::string> methods() const override {
-    return reduced_method_names(quadratic());
+    if (bounded()) return {"moreau-yosida"};
+    auto names = reduced_method_names(quadratic());
+    if (saddle()) names.emplace_back("all-at-once");
+    return names;
   }
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override {
-    return make_reduced_method("mesh-control", name, functional_, controls_->primal(), quadratic(),
-                               config);
+    if (bounded()) return penalty_path(name, config);
+    if (name != "all-at-once") {
+      return make_reduced_method("mesh-control", name, functional_, controls_->primal(),
+                                 quadratic(), config);
+    }
+    if (!saddle()) {
+      throw ConfigurationError(
+          "all-at-once needs a linear equation without advection, the state tracked everywhere and "
+          "the control cost l2");
+    }
+    control::AllAtOnceOptions options;
+    config.read("method", options);
+    auto method =
+        std::make_unique<control::AllAtOnce>(optimality(options.shift(options_.beta)), options);
+    petsc_->reject_unused();
+    return method;
   }
   std::unique_ptr<state::Stateful> solution_storage() override {
     return std::make_unique<NodalSolution>(node_layout(*elements_), names());
@@ -135,13 +164,35 @@ class MeshControl : public solve::Instance, public solve::Checked {
   solve::Facts check() override;
 
  private:
-  static std::vector<std::string> names() { return {"control", "state", "adjoint"}; }
+  [[nodiscard]] std::vector<std::string> names() const {
+    if (bounded()) return {"control", "state", "adjoint", "multiplier"};
+    return {"control", "state", "adjoint"};
+  }
   [[nodiscard]] NodalSolution stored(state::Stateful& solution) const {
     return {node_layout(*elements_), names(), solution};
   }
   [[nodiscard]] bool quadratic() const {
     return options_.cubic == 0.0 && options_.control_cost != "bv";
   }
+  /// The optimality system is the one that `OptimalitySystem` describes.
+  [[nodiscard]] bool saddle() const {
+    return quadratic() && functional_->equation().symmetric() && options_.region.empty() &&
+           options_.region_tags.empty() && options_.points.empty() && options_.control_cost == "l2";
+  }
+  [[nodiscard]] std::unique_ptr<control::OptimalitySystem> optimality(double shift) const {
+    return std::make_unique<control::MeshOptimality>(
+        states_, stiffness(), options_.beta, shift,
+        elements_->interpolate([&](const Point& x) { return target(x); }), elements_->vector());
+  }
+  [[nodiscard]] linalg::Matrix stiffness() const {
+    const auto zero = elements_->vector();
+    return linalg::share(functional_->equation().linearise(zero, zero));
+  }
+  [[nodiscard]] bool bounded() const { return std::isfinite(options_.upper); }
+  [[nodiscard]] std::unique_ptr<solve::Method> penalty_path(const std::string& name,
+                                                            state::Config& config) const;
+  [[nodiscard]] solve::Certificate bounded_certificate(const NodalSolution& functions) const;
+  [[nodiscard]] double optimality_residual(Vec u, Vec y, Vec p) const;
   [[nodiscard]] control::Riesz riesz() const {
     if (options_.riesz == "identity") return control::Riesz::identity;
     const bool smooth =
@@ -168,6 +219,7 @@ class MeshControl : public solve::Instance, public solve::Checked {
   std::shared_ptr<const control::MeshSpace> states_, controls_;
   std::shared_ptr<control::EquationFunctional> functional_;
   bool exact_ = false;  // the solution is known
+  bool all_at_once_ = false;
 };
 
 /// On the box around the mesh.
@@ -239,6 +291,7 @@ std::shared_ptr<control::EquationFunctional> MeshControl::make_functional() cons
 /// dual norm of the control space, relative to the one at u = 0.
 solve::Certificate MeshControl::certify(state::Stateful& solution) {
   const NodalSolution functions = stored(solution);
+  if (bounded()) return bounded_certificate(functions);
   control::Primal u{functions.vector("control")};
   const auto y = functions.vector("state"), p = functions.vector("adjoint");
   control::Dual derivative = controls_->dual();
@@ -270,8 +323,106 @@ solve::Certificate MeshControl::certify(state::Stateful& solution) {
                                   {"adjoint_residual_relative", adjoint},
                                   {"gradient_dual_norm_relative", gradient}},
                                  gradient};
+  if (all_at_once_) {
+    certificate.measure = optimality_residual(u.values, y, p);
+    certificate.values.emplace_back("kkt_residual_relative", certificate.measure);
+  }
   if (exact_) add_errors(certificate, u.values, y);
   return certificate;
+}
+
+std::unique_ptr<solve::Method> MeshControl::penalty_path(const std::string& name,
+                                                         state::Config& config) const {
+  if (name != "moreau-yosida") {
+    throw ConfigurationError("a bound of the state is treated by moreau-yosida, not by `{}`", name);
+  }
+  control::PathOptions options;
+  config.read("method", options);
+  auto method = std::make_unique<control::MeshStateConstrained>(
+      states_, stiffness(), options_.beta,
+      elements_->interpolate([&](const Point& x) { return target(x); }), elements_->vector(),
+      elements_->interpolate([&](const Point&) { return options_.upper; }), options);
+  petsc_->reject_unused();
+  return method;
+}
+
+/// Residuals of the state equation, of the adjoint equation with the stored multiplier and of
+/// beta u + p = 0, the complementarity |lambda (upper - y)|_1 over |lambda|_1 |upper|, and the
+/// largest violation of the bound relative to it (the measure).
+solve::Certificate MeshControl::bounded_certificate(const NodalSolution& functions) const {
+  const auto u = functions.vector("control"), y = functions.vector("state");
+  const auto p = functions.vector("adjoint"), multiplier = functions.vector("multiplier");
+  auto r = elements_->vector(), load = elements_->vector(), work = elements_->vector();
+  const linalg::Matrix k = stiffness();
+  const auto relative = [&](Vec v) {  // |K v - load| over |load|
+    elements_->clear_dirichlet(load);
+    linalg::check(MatMult(k, v, r));
+    linalg::check(VecAXPY(r, -1.0, load));
+    double size = 0.0, scale = 0.0;
+    linalg::check(VecNorm(r, NORM_2, &size));
+    linalg::check(VecNorm(load, NORM_2, &scale));
+    return size / std::max(scale, 1e-300);
+  };
+  linalg::check(MatMult(states_->mass(), u, load));
+  const double state = relative(y);
+  const auto yd = elements_->interpolate([&](const Point& x) { return target(x); });
+  linalg::check(VecWAXPY(work, -1.0, yd, y));
+  linalg::check(MatMult(states_->mass(), work, load));
+  const double misfit = linalg::dot(work, load);
+  auto lumped = elements_->vector();
+  elements_->load([](const control::Place&) { return 1.0; }, {}, lumped);
+  linalg::check(VecPointwiseMult(work, lumped, multiplier));
+  linalg::check(VecAXPY(load, 1.0, work));
+  const double adjoint = relative(p);
+  linalg::check(MatMult(states_->mass(), u, work));
+  const double cost = 0.5 * misfit + 0.5 * options_.beta * linalg::dot(u, work);
+  double size = 0.0, gap = 0.0, total = 0.0, product = 0.0, violation = 0.0;
+  linalg::check(VecNorm(p, NORM_2, &size));
+  linalg::check(VecWAXPY(work, options_.beta, u, p));
+  linalg::check(VecNorm(work, NORM_2, &gap));
+  linalg::check(VecNorm(multiplier, NORM_1, &total));
+  linalg::check(VecCopy(y, work));
+  linalg::check(VecShift(work, -options_.upper));
+  linalg::check(VecMax(work, nullptr, &violation));
+  linalg::check(VecPointwiseMult(work, work, multiplier));
+  linalg::check(VecNorm(work, NORM_1, &product));
+  const double scale = options_.upper != 0.0 ? std::abs(options_.upper) : 1.0;
+  violation = std::max(0.0, violation) / scale;
+  return {{{"cost", cost},
+           {"state_residual_relative", state},
+           {"adjoint_residual_relative", adjoint},
+           {"control_residual_relative", gap / std::max(size, 1e-300)},
+           {"violation_relative", violation},
+           {"complementarity_relative", total > 0.0 ? product / (total * scale) : 0.0}},
+          violation};
+}
+
+/// The residuals of adjoint equation, gradient and state equation in the dual norm of the
+/// optimality system, relative to those at zero.
+double MeshControl::optimality_residual(Vec u, Vec y, Vec p) const {
+  const double beta = options_.beta;
+  const auto system = optimality(1.0 / std::sqrt(beta));
+  auto tracked = system->vector(), source = system->vector(), k = system->vector();
+  auto m = system->vector(), work = system->vector();
+  system->loads(tracked, source);
+  const auto dual = [&](Vec r) {
+    system->solve_mass(r, work);
+    return linalg::dot(r, work);
+  };
+  const double start = dual(tracked);
+  system->apply(p, k, nullptr);
+  system->apply(y, nullptr, m);
+  linalg::check(VecAXPBYPCZ(m, -1.0, -1.0, 1.0, k, tracked));
+  double squared = dual(m);
+  linalg::check(VecWAXPY(k, beta, u, p));
+  system->apply(k, nullptr, m);
+  squared += dual(m) / beta;
+  system->apply(y, k, nullptr);
+  system->apply(u, nullptr, m);
+  linalg::check(VecAXPY(k, -1.0, m));
+  system->solve_block(k, work, 0);
+  system->apply(work, nullptr, m);
+  return std::sqrt((squared + linalg::dot(work, m)) / start);
 }
 
 /// With lambda = sum (pi/L_i)^2 diffusion + reaction and c = beta lambda^2: y = yd/(1 + c),

@@ -36,12 +36,11 @@ double target_value(const std::string& name, const Point& x) {
 
 /// The plain iteration has no options.
 struct ThreeSetOptions {
-  std::int64_t damp_after = control::SemilinearOptions{}.damp_after;
+  std::int64_t descend_after = control::SemilinearOptions{}.descend_after;
   control::CoupledOptions coupled = {};
   void describe(state::OptionVisitor& visit) {
     coupled.describe(visit);
-    visit.option("damp_after", damp_after,
-                 "solves after which a random half of the changes of branch is applied",
+    visit.option("descend_after", descend_after, "solves after which every step lowers the cost",
                  state::at_least_one);
   }
 };
@@ -76,7 +75,7 @@ class SemilinearInstance : public NodalInstance {
     if (name == "three-set") {
       ThreeSetOptions given;
       config.read("method", given);
-      options.damp_after = given.damp_after;
+      options.descend_after = given.descend_after;
       options.coupled = given.coupled;
     } else if (name == "pseudo-newton") {
       options.kink_set = false;
