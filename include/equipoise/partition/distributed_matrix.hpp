@@ -96,6 +96,8 @@ class DistributedMatrix {
   void column_norms(LineNorm norm, std::span<double> out) const { by_columns_.norms(norm, out); }
   /// The owned rows in order of (row, column).
   [[nodiscard]] std::vector<Triplet> owned_rows() const { return by_rows_.triplets(); }
+  /// The owned columns in order of (column, row), `row` being the column.
+  [[nodiscard]] std::vector<Triplet> owned_columns() const { return by_columns_.triplets(); }
 
   [[nodiscard]] const Partition& rows() const { return rows_; }
   [[nodiscard]] const Partition& columns() const { return columns_; }

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "program_kkt.hpp"
 #include "program_newton.hpp"
+#include "program_scaled.hpp"
 
 #include <equipoise/problems/vi/linear_program.hpp>
 
@@ -35,7 +35,7 @@ struct ProgramSolution : state::Stateful {
 };
 
 /// Restarted reflected Halpern iteration of the primal-dual hybrid gradient map (Lu and Yang 2024),
-/// on the program scaled by ten passes of Ruiz (2001) and one of Pock and Chambolle (2011):
+/// on the scaled program:
 ///
 ///     x' = clip(x - tau (c + Qx - A'y)),   y' = prox of the rows at y - sigma A (2x' - x),
 ///     z := (k+1)/(k+2) ((1+rho) z' - rho z) + 1/(k+2) anchor,
@@ -44,7 +44,10 @@ struct ProgramSolution : state::Stateful {
 /// the smooth step of Condat and Vu, 1/tau = w / eta + |Q|, and rho = 0. Restarts: r < 0.2 r0, or k
 /// > 0.36 of all iterations; the weight w then follows the distances moved.
 ///
-/// Two products with A an iteration (three with Q), each entry by one rank in a fixed order.
+/// Two products with A an iteration (three with Q), each followed at once by what its line needs:
+/// one pass over A' with the columns and one over A with the rows. Each entry is computed by one
+/// rank in a fixed order.
+///
 /// Programs of at most `polish_nonzeros` coefficients are also gathered on rank 0, after
 /// `polish_after` iterations and again whenever their number has doubled, for Newton's method from
 /// the current pair, and for rays where that finds no solution, as soon as the fill of its
@@ -58,7 +61,7 @@ class HalpernPdhg final : public solve::Method {
 
   void step() override;
   [[nodiscard]] solve::Report report() const override { return report_; }
-  [[nodiscard]] parallel::Traffic traffic() const override;
+  [[nodiscard]] parallel::Traffic traffic() const override { return scaled_.traffic(); }
   [[nodiscard]] solve::Counters counters() const override;
   void fields(state::FieldVisitor& visit) override;
   void solution(state::FieldVisitor& visit) override { best_.fields(visit); }
@@ -68,36 +71,31 @@ class HalpernPdhg final : public solve::Method {
 
  private:
   using Vector = std::vector<double>;
-  void scale();
-  void measure_norms();
-  void start_weight();
+  [[nodiscard]] double start_weight() const;
+  /// (x_new, y_new) := T(x, y), or if `moves` at once the point after it.
+  template <bool moves>
   void advance();
   double fixed_point_residual();
   void restart();
   void move();
-  /// The next three say whether the step is over: an end, or a new point.
+  /// The next says whether the step is over: an end, or a new point. So do the three after it.
   bool check();
-  RelativeKkt kkt(const Vector& x, const Vector& y);
-  void accept(const RelativeKkt& kkt, const Vector& x, const Vector& y);
   bool try_rays();
   bool prove_infeasible(Vector y);
   bool prove_unbounded(Vector x);
   bool polish();
   bool worth_polishing();
   LocalProgram gather_program();
-  void unscale(const Vector& x, const Vector& y, Vector& to_x, Vector& to_y) const;
-  void multiply(const Vector& x, Vector& out);
-  void multiply_transposed(const Vector& y, Vector& out);
-  void multiply_quadratic(const Vector& x, Vector& out);
-  [[nodiscard]] bool quadratic() const { return program_->quadratic_nonzeros > 0; }
+  void take(const RelativeKkt& kkt);
+  [[nodiscard]] bool quadratic() const { return scaled_.quadratic(); }
+  /// A point's weight and the anchor's in the next one.
+  [[nodiscard]] double pull() const { return 1.0 / static_cast<double>(inner_ + 2); }
 
   parallel::Comm comm_;
   std::shared_ptr<const DistributedProgram> program_;
   HalpernOptions options_;
   double tolerance_;
-  partition::DistributedMatrix matrix_, quadratic_;
-  Vector cost_, lower_, upper_, row_lower_, row_upper_;  // scaled
-  Vector column_scale_, row_scale_;
+  ScaledProgram scaled_;
   double eta_ = 1.0, curvature_ = 0.0;
 
   Vector x_, y_, x_anchor_, y_anchor_;  // the state
@@ -106,9 +104,9 @@ class HalpernPdhg final : public solve::Method {
   std::int64_t inner_ = 0, total_ = 0, next_polish_ = 0;
   ProgramSolution best_;
 
-  Vector x_new_, y_new_, x_work_, y_work_, x_gradient_, x_out_, y_out_;
+  Vector x_new_, y_new_, x_work_, y_work_;
   solve::Report report_;
-  std::int64_t products_ = 0, factorizations_ = 0;
+  std::int64_t factorizations_ = 0;
   std::vector<std::pair<std::string, std::string>> notes_;
 };
 
