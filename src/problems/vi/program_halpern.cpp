@@ -205,9 +205,10 @@ bool HalpernPdhg::prove_infeasible(Vector y) {
   best_.x.assign(x_.size(), 0.0);
   best_.y = std::move(y);
   report_ = {
-      ray->error, solve::Report::unknown,
-      true,       false,
-      true,       fmt::format("infeasible, proved by a dual ray with margin {:.3g}", ray->margin)};
+      .residual = ray->error,
+      .fresh = true,
+      .finished = true,
+      .message = fmt::format("infeasible, proved by a dual ray with margin {:.3g}", ray->margin)};
   return true;
 }
 
@@ -217,14 +218,13 @@ bool HalpernPdhg::prove_unbounded(Vector x) {
   best_.status = static_cast<std::int64_t>(ProgramStatus::unbounded);
   best_.x = std::move(x);
   best_.y.assign(y_.size(), 0.0);
-  report_ = {ray->error,
-             solve::Report::unknown,
-             true,
-             false,
-             true,
-             fmt::format("dual infeasible: the objective falls by {:.3g} along a ray, so the "
-                         "program is unbounded if it is feasible",
-                         ray->margin)};
+  report_ = {
+      .residual = ray->error,
+      .fresh = true,
+      .finished = true,
+      .message = fmt::format("dual infeasible: the objective falls by {:.3g} along a ray, so the "
+                             "program is unbounded if it is feasible",
+                             ray->margin)};
   return true;
 }
 
