@@ -136,15 +136,16 @@ TEST_F(Run, FinishedMethodsEnd) {
   front.residual = [](std::int64_t) { return nan; };
   front.on_step = [&](std::int64_t step) { front.edit().finished = step == 3; };
   EXPECT_EQ(go(front).stop, Stop::converged);
-  Toy used_up(comm, 1.0);
-  used_up.on_step = [&](std::int64_t step) { used_up.edit().finished = step == 3; };
-  const Summary s = go(used_up);
+  Toy stuck(comm, 1.0);
+  stuck.on_step = [&](std::int64_t step) { stuck.edit().finished = step == 3; };
+  const Summary s = go(stuck);
   EXPECT_EQ(s.stop, Stop::stalled);
   EXPECT_EQ(s.iterations, 3);
-  used_up.on_step = [&](std::int64_t step) {
-    used_up.edit().finished = used_up.edit().budget_spent = step == 3;
+  Toy budget(comm, 1.0);
+  budget.on_step = [&](std::int64_t step) {
+    budget.edit().finished = budget.edit().budget_spent = step == 3;
   };
-  const Summary spent = go(used_up);
+  const Summary spent = go(budget);
   EXPECT_EQ(spent.stop, Stop::budget_spent);
   EXPECT_EQ(spent.exit_code(), Exit::ok);
 }
