@@ -30,4 +30,4 @@ set(EQUIPOISE_PUBLIC_LIBRARIES MPI::MPI_CXX fmt::fmt Eigen3::Eigen PkgConfig::PE
 set(EQUIPOISE_PRIVATE_LIBRARIES hdf5::hdf5 PkgConfig::ZSTD tomlplusplus::tomlplusplus
     nlohmann_json::nlohmann_json spdlog::spdlog BZip2::BZip2 ZLIB::ZLIB PNG::PNG ${EQUIPOISE_PTSCOTCH}
     ${EQUIPOISE_SCOTCH} ${EQUIPOISE_PTSCOTCHERR} ${EQUIPOISE_ZFP} ${EQUIPOISE_XXHASH})
-set(EQUIPOISE_COMMAND_LIBRARIES CLI11::CLI11 nlohmann_json::nlohmann_json spdlog::spdlog)
+set(EQUIPOISE_COMMAND_LIBRARIES CLI11::CLI11 nlohmann_json::nlohmann_json spdlog::spdlog hdf5::hdf5)

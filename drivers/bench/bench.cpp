@@ -13,6 +13,8 @@ const std::vector<Bench>& benches() {
       {"collectives", "every collective against MPI_Allreduce, by size and density",
        bench_collectives},
       {"codecs", "encoding and decoding against memcpy", bench_codecs},
+      {"checkpoint", "writing a checkpoint against HDF5 alone, and what it costs a run",
+       bench_checkpoint},
       {"memory", "memory of a method in vectors", bench_memory},
       {"lp", "when a linear program reaches each level of accuracy",
        [](const auto& comm, const Words& words) {

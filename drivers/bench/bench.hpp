@@ -23,6 +23,7 @@ int bench_mean(const parallel::Comm& comm, const Words& words);
 int bench_collectives(const parallel::Comm& comm, const Words& words);
 int bench_codecs(const parallel::Comm& comm, const Words& words);
 int bench_memory(const parallel::Comm& comm, const Words& words);
+int bench_checkpoint(const parallel::Comm& comm, const Words& words);
 int bench_bilevel_trials(const parallel::Comm& comm, const Words& words);
 int bench_control(const parallel::Comm& comm, const Words& words);
 int bench_convergence(const parallel::Comm& comm, const Words& words);

@@ -87,6 +87,7 @@ class Loop {
                   static_cast<int>(saving.directory.empty() ? Exit::defect : Exit::requeue)) {
     if (!saving.directory.empty()) {
       store_.emplace(comm, saving.directory, static_cast<int>(save.checkpoint_keep));
+      store_->claim();
       if (comm.rank() == 0) side_trace_.emplace(saving.directory, comm.size(), stop.tolerance);
     }
   }
@@ -212,8 +213,9 @@ class Loop {
     const auto done =
         static_cast<double>(std::max<std::int64_t>(1, state_.iteration - last_control_));
     const double pace = std::max(1e-9, (elapsed - control_seconds_) / done);
-    const bool due = store_ && save_.checkpoint_every > 0.0 &&
-                     seconds_since(saved_at_) >= save_.checkpoint_every;
+    // Rank 0 knows whether the checkpoint before has reached the disk.
+    const bool due = store_ && comm_.rank() == 0 && save_.checkpoint_every > 0.0 &&
+                     seconds_since(saved_at_) >= save_.checkpoint_every && !store_->busy();
     const parallel::Traffic bytes = traffic();
     std::array<double, 5> word = {
         parallel::stop_requested() ? 1.0 : 0.0,
@@ -328,14 +330,15 @@ class Loop {
     return numbers;
   }
 
-  /// The checkpoint holds totals; this process goes on counting on top of what it started from.
+  /// Begins a checkpoint, which reaches the disk while the run goes on. It holds totals; this
+  /// process goes on counting on top of what it started from.
   void save() {
     save_due_ = false;
     merge_trace();
     const Before own = state_.before;
     state_.before = {comm_.max(seconds()), traffic_of_ranks(), total_counters()};
     try {
-      last_checkpoint_ = store_->save(state_, saving_.identity, saving_.config_toml);
+      last_checkpoint_ = store_->begin(state_, saving_.identity, saving_.config_toml);
     } catch (...) {
       state_.before = own;
       throw;
@@ -350,6 +353,7 @@ class Loop {
     const Report report = method_.report();
     record(report, true);
     if (store_ && reason != Stop::diverged && reason != Stop::not_finite) save();
+    if (store_) store_->wait();
     tell(name(reason));
     merge_trace();
     Summary summary;

@@ -67,17 +67,17 @@ SideTrace::~SideTrace() {
 
 void SideTrace::step(std::int64_t iteration, double seconds, const Report& report,
                      const parallel::Traffic& traffic) {
-  if (file_ >= 0 && now() - written_at_ >= 1.0) event("step", iteration, seconds, report, traffic);
+  if (file_ >= 0 && seconds - written_at_ >= 1.0)
+    event("step", iteration, seconds, report, traffic);
 }
 
 void SideTrace::event(const std::string& name, std::int64_t iteration, double seconds,
                       const Report& report, const parallel::Traffic& traffic) {
   if (file_ < 0) return;
-  written_at_ = now();
-  const std::string line =
-      fmt::format("{:.3f},{},{},{},{:.3f},{:.6e},{:.3e},{:.12g},{}\n", written_at_, name, ranks_,
-                  iteration, seconds, report.residual, tolerance_, report.objective,
-                  std::max(traffic.sent, traffic.received));
+  written_at_ = seconds;
+  const std::string line = fmt::format(
+      "{:.3f},{},{},{},{:.3f},{:.6e},{:.3e},{:.12g},{}\n", now(), name, ranks_, iteration, seconds,
+      report.residual, tolerance_, report.objective, std::max(traffic.sent, traffic.received));
   [[maybe_unused]] const auto written = write(file_, line.data(), line.size());
 }
 

@@ -53,6 +53,28 @@ void read_exactly(int file, const std::string& path, std::int64_t offset, std::v
   }
 }
 
+std::int64_t segments_of(std::int64_t bytes) { return (bytes + segment_bytes - 1) / segment_bytes; }
+std::size_t parts_of(std::int64_t bytes) {
+  return static_cast<std::size_t>(2 * segments_of(bytes));
+}
+
+/// Digests every `stride`-th segment from `first` on, two words each, into their places in `parts`.
+void digest_segments(const std::string& path, std::int64_t skipped, std::int64_t bytes,
+                     std::int64_t first, std::int64_t stride, std::vector<std::uint64_t>& parts) {
+  if (first >= segments_of(bytes)) return;
+  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.id < 0) throw CheckpointError("{}: {}", path, std::strerror(errno));
+  std::vector<char> buffer;
+  for (std::int64_t i = first; i < segments_of(bytes); i += stride) {
+    const std::int64_t begin = i * segment_bytes;
+    buffer.resize(static_cast<std::size_t>(std::min(segment_bytes, bytes - begin)));
+    read_exactly(file.id, path, skipped + begin, buffer);
+    const XXH128_hash_t hash = XXH3_128bits(buffer.data(), buffer.size());
+    parts[static_cast<std::size_t>(2 * i)] = hash.low64;
+    parts[static_cast<std::size_t>(2 * i + 1)] = hash.high64;
+  }
+}
+
 /// The text before the HDF5 part of a run file, filled up with zeros.
 std::string seal_text(const Digest& digest) {
   std::string text = fmt::format("{}: HDF5 begins at byte {}\nbytes {}\ndigest {}\n", seal_start,
@@ -77,28 +99,23 @@ std::int64_t file_bytes(const std::string& path) {
 
 }  // namespace
 
+Digest digest_file(const std::string& path) {
+  Digest digest{file_bytes(path), ""};
+  std::vector<std::uint64_t> parts(parts_of(digest.bytes), 0);
+  digest_segments(path, 0, digest.bytes, 0, 1, parts);
+  digest.value = hexadecimal(parts.data(), 8 * parts.size());
+  return digest;
+}
+
 Digest digest_file(const parallel::Comm& comm, const std::string& path, std::int64_t skipped) {
   Digest digest;
   agreed(comm, [&] {
     digest.bytes = comm.rank() == 0 ? std::max<std::int64_t>(0, file_bytes(path) - skipped) : 0;
   });
   comm.broadcast(std::span(&digest.bytes, 1));
-  const std::int64_t segments = (digest.bytes + segment_bytes - 1) / segment_bytes;
-  std::vector<std::uint64_t> parts(static_cast<std::size_t>(2 * segments), 0);
-  agreed(comm, [&] {
-    if (comm.rank() >= segments) return;
-    const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (file.id < 0) throw CheckpointError("{}: {}", path, std::strerror(errno));
-    std::vector<char> buffer;
-    for (std::int64_t i = comm.rank(); i < segments; i += comm.size()) {
-      const std::int64_t begin = i * segment_bytes;
-      buffer.resize(static_cast<std::size_t>(std::min(segment_bytes, digest.bytes - begin)));
-      read_exactly(file.id, path, skipped + begin, buffer);
-      const XXH128_hash_t hash = XXH3_128bits(buffer.data(), buffer.size());
-      parts[static_cast<std::size_t>(2 * i)] = hash.low64;
-      parts[static_cast<std::size_t>(2 * i + 1)] = hash.high64;
-    }
-  });
+  std::vector<std::uint64_t> parts(parts_of(digest.bytes), 0);
+  agreed(comm,
+         [&] { digest_segments(path, skipped, digest.bytes, comm.rank(), comm.size(), parts); });
   MPI_Allreduce(MPI_IN_PLACE, parts.data(), static_cast<int>(parts.size()), MPI_UINT64_T, MPI_BOR,
                 comm.handle());
   digest.value = hexadecimal(parts.data(), 8 * parts.size());

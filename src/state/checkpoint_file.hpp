@@ -20,6 +20,9 @@ struct Digest {
 /// bytes / ranks. Throws CheckpointError.
 Digest digest_file(const parallel::Comm& comm, const std::string& path, std::int64_t skipped = 0);
 
+/// The same digest by this process alone, which never communicates.
+Digest digest_file(const std::string& path);
+
 /// A run file carries its digest in its first bytes, before HDF5 begins: damage is found before
 /// HDF5, which may crash on damaged files, sees them.
 inline constexpr std::int64_t seal_bytes = 512;

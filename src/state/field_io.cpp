@@ -143,7 +143,6 @@ void write_shared(const parallel::Comm& comm, const std::string& partial, const 
       failed = true;
       message = error.what();
     }
-    failed = comm.any(H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) || failed;
   }
   failed = comm.any(file >= 0 && H5Fclose(file) < 0) || failed;
   if (failed) throw CheckpointError("{}: {}", partial, message);
@@ -198,7 +197,6 @@ void write_partial(const parallel::Comm& comm, const std::string& path, const st
       hdf5::Handle file = hdf5::open_file(partial, true);
       hdf5::write_attribute(file.get(), "complete", std::int64_t{1});
       if (!file.close()) throw CheckpointError("{}: it cannot be closed", partial);
-      flush_to_disk(partial);
     });
   } catch (const Error&) {
     if (comm.rank() == 0) unlink(partial.c_str());

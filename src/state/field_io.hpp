@@ -23,8 +23,8 @@ struct FileHead {
   std::int64_t user_bytes = 0;       ///< bytes before HDF5 begins
 };
 
-/// Writes a file `path` + ".partial" with the fields of `object` under the group `group`, flushed
-/// to disk.
+/// Writes a file `path` + ".partial" with the fields of `object` under the group `group`, handed to
+/// the system; to flush it to disk is left to the caller.
 ///
 /// Rank 0 makes the whole structure, with everything that is not partitioned, and reserves the
 /// space; then all ranks write their rows through MPI-IO without touching the structure; the

@@ -183,6 +183,30 @@ TEST(Checkpoint, TheLastOnesAreKeptAndNothingIsOverwritten) {
   EXPECT_THROW(CheckpointStore(comm, scratch.path, 0), ConfigurationError);
 }
 
+TEST(Checkpoint, TheLastRunToClaimADirectoryOwnsIt) {
+  const Comm comm = Comm::duplicate(MPI_COMM_WORLD);
+  const Scratch scratch(comm, "claim");
+  CheckpointStore earlier(comm, scratch.path);
+  earlier.claim();
+  Everything state(comm, 7, true);
+  state.count = 1;
+  earlier.save(state, identity, "");
+  if (comm.rank() == 0) replace(scratch.path + "/checkpoint-000002.h5.0a.partial", "half");
+  comm.barrier();
+  CheckpointStore later(comm, scratch.path);
+  later.claim();
+  EXPECT_FALSE(fs::exists(scratch.path + "/checkpoint-000002.h5.0a.partial"));
+  const std::string message = refusal([&] { earlier.save(state, identity, ""); });
+  EXPECT_TRUE(has(message, "another run (process ")) << message;
+  Everything read(comm, 7, false);
+  later.load(read, identity);
+  EXPECT_EQ(read.count, 1);
+  state.count = 2;
+  EXPECT_TRUE(has(later.save(state, identity, ""), "000002"));
+  earlier.load(read, identity);  // reading needs no claim
+  EXPECT_EQ(read.count, 2);
+}
+
 TEST(Checkpoint, DamagedOnesAreReportedAndPassedOver) {
   const Comm comm = Comm::duplicate(MPI_COMM_WORLD);
   for (const std::string kind :

@@ -38,7 +38,7 @@ class SideTrace {
   int file_ = -1;
   int ranks_;
   double tolerance_;
-  double written_at_ = 0.0;
+  double written_at_ = -1.0;  ///< in seconds of the run, which no change of the clock moves
 };
 
 /// Where a job stands, by the last whole line of its side trace.

@@ -4,6 +4,7 @@
 #include <equipoise/state/fields.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,10 +29,28 @@ class CheckpointStore {
   /// Makes the directory if needed. **Collective.** Throws CheckpointError where it cannot be
   /// written.
   CheckpointStore(parallel::Comm comm, std::string directory, int keep = 2);
+  ~CheckpointStore();
+  CheckpointStore(const CheckpointStore&) = delete;
+  CheckpointStore& operator=(const CheckpointStore&) = delete;
 
-  /// Writes the fields of `object` as the next number. **Collective.** Refuses with
-  /// CheckpointError, on all ranks and without a trace, when the disk has no room; an older
-  /// checkpoint is removed only after success. Returns the path.
+  /// Takes the directory over from any earlier run, which may still live for a moment after its
+  /// launcher died, or as a ghost on a node that was lost from sight: from here on the earlier
+  /// run's `save` throws, and what it left half-written is removed. Without a lock, so it holds on
+  /// network file systems, too. **Collective.** Throws CheckpointError.
+  void claim();
+
+  /// Begins the next number with the fields of `object`, which may change as soon as this returns:
+  /// the ranks hand the file to the system, and a thread of rank 0 flushes it to disk, digests,
+  /// renames it and removes older ones, while the run goes on. Waits for the one begun before.
+  /// **Collective.** Refuses with CheckpointError, on all ranks and without a trace, when the disk
+  /// has no room. Returns the path that the file will have.
+  std::string begin(Stateful& object, const Identity& identity, const std::string& config_toml);
+  /// True while a checkpoint that was begun is not on disk yet. For rank 0; never communicates.
+  [[nodiscard]] bool busy() const;
+  /// Waits until the checkpoint that was begun, if any, is on disk. **Collective.** Throws
+  /// CheckpointError where it did not get there; older ones stay.
+  void wait();
+  /// `begin`, then `wait`. **Collective.** Returns the path.
   std::string save(Stateful& object, const Identity& identity, const std::string& config_toml);
 
   struct Loaded {
@@ -49,9 +68,15 @@ class CheckpointStore {
   std::string stored_config() const;
 
  private:
+  struct Pending;
+  void place(const std::string& path) const;
+
   parallel::Comm comm_;
   std::string directory_;
   int keep_;
+  std::unique_ptr<Pending> pending_;  ///< on rank 0, what the thread has not finished
+  std::string owner_;                 ///< on rank 0: what `claim` wrote into the file `owner`
+  std::string partial_;  ///< equal on all ranks: what sets our half-written files apart
 };
 
 }  // namespace equipoise::state
