@@ -70,7 +70,7 @@ FAMILIES = {
     "control": Family(["problem.family=control", "problem.name=coefficient", "problem.cells=8", "method.name=newton-cg"],
                       1, 1e-9),
     "population": Family(["problem.family=pareto", "problem.name=zdt", "method.name=nsga2", "stop.max_iterations=60"], 3),
-    "front": Family(["problem.family=pareto", "problem.name=pde_front", "problem.objectives=sine", "problem.cells=8"],
+    "front": Family(["problem.family=pareto", "problem.name=pde-front", "problem.objectives=sine", "problem.cells=8"],
                     1, 1e-9),
 }
 
