@@ -45,7 +45,7 @@ ENVIRONMENT = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_R
 
 @dataclass
 class Family:
-    """A run of a second or so with some twenty checkpoints."""
+    """A run of a second or so with some eight checkpoints."""
     keys: list
     every: int  # iterations between checkpoints
     tolerance: float = 0.0  # of the answer, relative; 0 for equal bits
@@ -64,12 +64,12 @@ class Family:
 ENDLESS = ["stop.tolerance=1e-200", "stop.stall_checks=0"]  # ends at its number of iterations, status 4
 FAMILIES = {
     "vi": Family(["problem.family=vi", "problem.name=game", "problem.structure=low-rank", "problem.dimension=2000",
-                  "method.name=masha1", "method.codec=permk", *ENDLESS, "stop.max_iterations=200"], 10),
+                  "method.name=masha1", "method.codec=permk", *ENDLESS, "stop.max_iterations=64"], 8),
     "bilevel": Family(["problem.family=bilevel", "problem.name=quadratic", "method.name=saba", "method.blocks=20", *ENDLESS,
-                       "stop.max_iterations=200"], 10),
+                       "stop.max_iterations=64"], 8),
     "control": Family(["problem.family=control", "problem.name=coefficient", "problem.cells=8", "method.name=newton-cg"],
                       1, 1e-9),
-    "population": Family(["problem.family=pareto", "problem.name=zdt", "method.name=nsga2", "stop.max_iterations=60"], 3),
+    "population": Family(["problem.family=pareto", "problem.name=zdt", "method.name=nsga2", "stop.max_iterations=32"], 4),
     "front": Family(["problem.family=pareto", "problem.name=pde-front", "problem.objectives=sine", "problem.cells=8"],
                     1, 1e-9),
 }
@@ -253,7 +253,7 @@ class Study:
         if rng.random() < 0.5:
             time.sleep(rng.uniform(0.0, 1.05 * self.seconds[job.family]))
             return
-        for _ in range(rng.randrange(1, 16)):
+        for _ in range(rng.randrange(1, 8)):
             while process.poll() is None and any(job.store.glob("*.partial")):
                 time.sleep(2e-4)
             while process.poll() is None and not any(job.store.glob("*.partial")):
