@@ -10,7 +10,8 @@ usage: cluster/local.sh demo | test | build | sanitize | fuzz [SECONDS] | instal
                      print what each method costs, draw demo.png, kill a run and resume it
   test               build everything and run every test
   build              build everything (optimised) into build/release
-  sanitize           build with the address and undefined-behaviour sanitizers, run every test at 2 ranks
+  sanitize           build with the address and undefined-behaviour sanitizers, run every test at 2 ranks; then the
+                     rooms that start threads under the thread sanitizer
   fuzz [SECONDS]     feed every reader and decoder with mutated input, each for SECONDS (default 60); the
                      corpus is kept in build/fuzz/corpus and grows from run to run
   install-packages   install the Debian packages that are missing (and MORE), nothing else
@@ -129,7 +130,9 @@ case $command in
     # Leaks are looked for; those of Open MPI's own components are known and left out.
     export ASAN_OPTIONS=fast_unwind_on_malloc=0 UBSAN_OPTIONS=print_stacktrace=1
     export LSAN_OPTIONS=suppressions=$PWD/tests/sanitize/leaks.supp:print_suppressions=0
-    exec ctest --test-dir build/asan --output-on-failure --no-tests=error --timeout 1800
+    ctest --test-dir build/asan --output-on-failure --no-tests=error --timeout 1800
+    build tsan test_threads
+    exec ctest --test-dir build/tsan --output-on-failure --no-tests=error
     ;;
   fuzz)
     install_packages clang-14 libclang-rt-14-dev

@@ -1,5 +1,6 @@
 #include "bench/bench.hpp"
 #include "command.hpp"
+#include "plan.hpp"
 
 #include <equipoise/parallel/session.hpp>
 
@@ -39,6 +40,7 @@ class CommandLine {
     add_compare();
     add_files();
     add_watching();
+    add_plan();
     add_others();
   }
   CLI::App& app() { return app_; }
@@ -131,6 +133,20 @@ class CommandLine {
       todo = [this](const auto& c) { return report_command(c, file_, picture_, overwrite_); };
     });
   }
+  void add_plan() {
+    auto* plan = app_.add_subcommand("plan", "what a case would take on more ranks");
+    plan->add_option("words", plan_.words, "CASE.toml and key=value overrides")->required();
+    plan->add_option("--ranks", plan_.ranks, "64..8192 (doublings) or 64,96,128");
+    plan->add_option("--network", plan_.network, "bandwidth and latency, as 25Gbit,2us");
+    plan->add_option("--codecs", plan_.codecs, "values of method.codec to choose from")
+        ->delimiter(',');
+    plan->add_option("--model", plan_.model, "what cluster/studies/model.py fitted (.json)");
+    plan->add_option("--seconds", plan_.seconds, "length of each measuring run")
+        ->check(CLI::PositiveNumber);
+    plan->add_option("--price", plan_.price, "of one core hour")->check(CLI::PositiveNumber);
+    plan->callback(
+        [this] { todo = [this](const auto& comm) { return plan_command(comm, plan_); }; });
+  }
   void add_others() {
     auto* list =
         app_.add_subcommand("list", "problems, methods and compressors, with their options");
@@ -160,6 +176,7 @@ class CommandLine {
       "Equipoise: equilibria, nested optima, optima under a PDE, and trade-offs, over MPI",
       "equipoise"};
   RunArguments run_, compare_;
+  PlanArguments plan_;
   std::vector<std::string> words_;
   std::string file_, directory_, xdmf_, picture_, topic_;
   bool markdown_ = false;

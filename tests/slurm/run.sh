@@ -31,10 +31,12 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yi
 cat >case.toml <<'T'
 problem.family = "vi"
 problem.name = "game"
+problem.structure = "low-rank"
+problem.dimension = 20000
 method.name = "masha1"
 stop.tolerance = 1e-200
 stop.stall_checks = 0
-run.checkpoint_iterations = 2000
+run.checkpoint_iterations = 50
 T
 solve() { # KEYS...: straight through on one rank
   local status=0
@@ -50,22 +52,24 @@ submit() { # WORDS...: prints the job's number
 }
 
 if [ "$what" = array ]; then
-  job=$(submit --ntasks 2 --time 5 --sweep run.seed=0..2 --at-once 2 stop.max_iterations=3000)
+  job=$(submit --ntasks 2 --time 5 --sweep run.seed=0..2 --at-once 2 stop.max_iterations=200)
   wait_for_end "$job"
   for seed in 0 1 2; do
-    solve run.seed=$seed stop.max_iterations=3000 --out undisturbed-$seed.h5
+    solve run.seed=$seed stop.max_iterations=200 --out undisturbed-$seed.h5
     same case-$seed.h5 undisturbed-$seed.h5
   done
   exit 0
 fi
 
-iterations=60000
+iterations=800
 if [ "$what" = limit ]; then
   # Twice as long as the time until the signal, on this machine.
   mpirun --oversubscribe --bind-to none -q -n 2 "$equipoise" solve case.toml --max-time 3 --json pilot.json --quiet || true
   iterations=$(/usr/bin/python3 -c 'import json; print(20 * json.load(open("pilot.json"))["iterations"])')
 fi
-job=$(submit --ntasks 2 --time 1 --signal-before 40 stop.max_iterations="$iterations")
+minutes=10
+[ "$what" = signal ] || minutes=1
+job=$(submit --ntasks 2 --time $minutes --signal-before 40 stop.max_iterations="$iterations")
 if [ "$what" = signal ]; then
   until compgen -G "case.checkpoints/checkpoint-*.json" >/dev/null; do sleep 0.1; done
   scancel --batch --signal=USR1 "$job"

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <equipoise/parallel/comm.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace equipoise::drivers {
+
+/// The arguments of `plan`.
+struct PlanArguments {
+  std::vector<std::string> words;  ///< CASE.toml files and key=value overrides
+  std::string ranks = "64..8192";  ///< doublings from..to, or a list
+  std::string network = "25Gbit,2us";
+  std::string model;                ///< JSON by cluster/studies/model.py; empty for the defaults
+  std::vector<std::string> codecs;  ///< values of method.codec to choose from
+  double seconds = 10.0;            ///< of each measuring run
+  double price = 1.0;               ///< of one core hour
+};
+
+struct Network {
+  double bits = 0.0;     ///< per second, each way
+  double latency = 0.0;  ///< seconds
+};
+/// "25Gbit,2us". Throws ConfigurationError.
+Network parse_network(const std::string& text);
+/// "64..8192" by doublings, the last one included, or "64,96,128". Throws ConfigurationError.
+std::vector<std::int64_t> parse_ranks(const std::string& text);
+
+/// What is known of machines: fitted from run files by cluster/studies/model.py.
+struct PlanModel {
+  double message_seconds = 1e-6;  ///< handling of one message
+  double byte_seconds = 3e-10;    ///< coding and copying of one byte moved
+  double bandwidth_share = 0.9;   ///< of the network's bandwidth that payload gets
+  double error = 0.3;             ///< relative, on configurations that were held out
+  std::int64_t measured_ranks = 4;
+};
+
+/// What was measured of a case, per iteration.
+struct PlanCase {
+  std::int64_t agents = 1;
+  double rounds = 0.0;
+  double uplink = 0.0, downlink = 0.0;  ///< payload bytes of one agent
+  double shared_seconds = 0.0;          ///< work that agents share out, on one rank
+  double replicated_seconds = 0.0;      ///< work that every rank does
+  double iterations = 0.0;              ///< to the tolerance
+  double spread = 0.0;                  ///< relative doubt of that
+};
+
+struct PlanRow {
+  std::int64_t ranks = 1;
+  double bytes = 0.0;  ///< max(sent, received) of a rank, an iteration
+  double communication = 0.0, iteration_seconds = 0.0;
+  double efficiency = 1.0, doubt = 0.0;
+  double seconds = 0.0, seconds_doubt = 0.0, core_hours = 0.0;
+};
+
+/// max(sent, received) in payload bytes of a rank in one iteration on `ranks` ranks.
+double plan_bytes(const PlanCase& c, std::int64_t ranks);
+
+/// seconds(P) = replicated + shared ceil(M/P)/M
+///            + rounds (2 (P - 1) message_seconds + 2 latency)
+///            + bytes(P) (8 / (bits bandwidth_share) + byte_seconds).
+PlanRow predict(const PlanModel& model, const PlanCase& c, const Network& network,
+                std::int64_t ranks);
+
+/// Measures the case on one rank and on the ranks at hand, then prints what it would take on
+/// others. **Collective.**
+int plan_command(const parallel::Comm& comm, const PlanArguments& arguments);
+
+}  // namespace equipoise::drivers
