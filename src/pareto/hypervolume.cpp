@@ -1,4 +1,5 @@
 #include "hypervolume_kernels.hpp"
+#include "sliced_volume.hpp"
 
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/random.hpp>
@@ -52,24 +53,20 @@ detail::Rows inside(PointView points, std::span<const double> reference,
 
 double hypervolume(PointView points, std::span<const double> reference) {
   check(points, reference);
-  detail::Workspace workspace(reference);
-  return workspace.volume(inside(points, reference), reference.size());
+  detail::Rows rows = inside(points, reference);
+  if (reference.size() < 5) return detail::Workspace(reference).volume(std::move(rows));
+  const auto terms = detail::sliced_volume(rows, reference)->terms(0, 1);
+  return std::accumulate(terms.begin(), terms.end(), 0.0);
 }
 
 double hypervolume(const parallel::Comm& comm, PointView points,
                    std::span<const double> reference) {
   if (reference.size() < 5 || comm.size() == 1) return hypervolume(points, reference);
   check(points, reference);
-  detail::Workspace workspace(reference);
-  detail::Rows rows = inside(points, reference);
-  const std::size_t k = reference.size();
-  rows.sort_by(k - 1);
   // Later terms have more points to be limited: dealing them in turn balances the ranks.
-  std::vector<double> terms(rows.size(), 0.0);
-  const auto ranks = static_cast<std::size_t>(comm.size());
-  for (auto i = static_cast<std::size_t>(comm.rank()); i < rows.size(); i += ranks) {
-    terms[i] = workspace.slice(rows, i, k);
-  }
+  auto terms =
+      detail::sliced_volume(inside(points, reference), reference)
+          ->terms(static_cast<std::size_t>(comm.rank()), static_cast<std::size_t>(comm.size()));
   comm.max(terms);
   return std::accumulate(terms.begin(), terms.end(), 0.0);
 }
@@ -80,30 +77,30 @@ double exclusive_hypervolume(PointView points, std::span<const double> reference
   if (index >= points.size()) {
     throw ConfigurationError("exclusive hypervolume: index {} of {} points", index, points.size());
   }
-  detail::Workspace workspace(reference);
   std::vector<std::size_t> indices;
   const detail::Rows rows = inside(points, reference, &indices);
   const auto found = std::lower_bound(indices.begin(), indices.end(), index);
   if (found == indices.end() || *found != index) return 0.0;
-  return workspace.exclusive(rows, static_cast<std::size_t>(found - indices.begin()));
+  const auto at = static_cast<std::size_t>(found - indices.begin());
+  return reference.size() < 4 ? detail::Workspace(reference).exclusive(rows, at)
+                              : detail::sliced_volume(rows, reference)->exclusive(at);
 }
 
 std::vector<double> hypervolume_contributions(PointView points, std::span<const double> reference) {
   check(points, reference);
-  detail::Workspace workspace(reference);
   std::vector<std::size_t> indices;
   const detail::Rows rows = inside(points, reference, &indices);
-  std::vector<double> result(points.size(), 0.0);
-  if (reference.size() == 2) {
-    const auto parts = detail::contributions_2d(rows, reference);
-    for (std::size_t i = 0; i < indices.size(); ++i) result[indices[i]] = parts[i];
-    return result;
-  }
   std::vector<double> parts;
-  if (reference.size() == 3) parts = workspace.contributions_3d(rows);
-  for (std::size_t i = 0; i < indices.size(); ++i) {
-    result[indices[i]] = parts.empty() ? workspace.exclusive(rows, i) : parts[i];
+  if (reference.size() == 2) {
+    parts = detail::contributions_2d(rows, reference);
+  } else if (reference.size() == 3) {
+    parts = detail::Workspace(reference).contributions_3d(rows);
+  } else {
+    const auto sliced = detail::sliced_volume(rows, reference);
+    for (std::size_t i = 0; i < rows.size(); ++i) parts.push_back(sliced->exclusive(i));
   }
+  std::vector<double> result(points.size(), 0.0);
+  for (std::size_t i = 0; i < indices.size(); ++i) result[indices[i]] = parts[i];
   return result;
 }
 

@@ -3,35 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstring>
-#include <limits>
 #include <numeric>
 #include <utility>
 
 namespace equipoise::pareto::detail {
-namespace {
-
-// Eight numbers at a time; the compiler turns them into what the machine has.
-using Block = double __attribute__((vector_size(64)));
-using Mask = std::int64_t __attribute__((vector_size(64)));
-
-inline Block load(const double* from) {
-  Block block;
-  std::memcpy(&block, from, sizeof block);
-  return block;
-}
-inline void store(double* to, const Block& block) { std::memcpy(to, &block, sizeof block); }
-
-}  // namespace
-
-void Columns::reset(std::size_t coordinates, std::size_t count) {
-  padded_ = std::max<std::size_t>(1, (count + block - 1) / block) * block;
-  data_.resize(coordinates * padded_);
-  for (std::size_t j = 0; j < coordinates; ++j) {
-    std::fill((*this)[j] + count, (*this)[j] + padded_, std::numeric_limits<double>::infinity());
-  }
-}
-
 void sort_keys(std::vector<Keyed>& keys, std::vector<Keyed>& scratch) {
   if (keys.size() < 400) {
     std::sort(keys.begin(), keys.end());
@@ -121,112 +96,27 @@ std::size_t BitTree::after(std::size_t i) const {
   return none;
 }
 
-double Workspace::box(const double* p, std::size_t k) const {
-  double product = 1.0;
-  for (std::size_t j = 0; j < k; ++j) product *= reference_[j] - p[j];
-  return product;
-}
-
-double Workspace::volume(Rows rows, std::size_t k) { return volume_in_place(rows, k, 0); }
-
-double Workspace::volume_in_place(Rows& rows, std::size_t k, std::size_t level) {
+double Workspace::volume(Rows rows) {
   if (rows.size() == 0) return 0.0;
-  if (rows.size() == 1) return box(rows[0], k);
-  if (k == 2) return volume_2d(rows);
-  if (k == 3) return volume_3d(rows);
-  if (k == 4) return volume_4d(rows);
-  rows.sort_by(k - 1);
-  double sum = 0.0;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    sum += (reference_[k - 1] - rows[i][k - 1]) * added(rows[i], rows, i, k - 1, level);
-  }
-  return sum;
-}
-
-double Workspace::slice(const Rows& rows, std::size_t i, std::size_t k) {
-  return (reference_[k - 1] - rows[i][k - 1]) * added(rows[i], rows, i, k - 1, 0);
+  if (rows.width() == 2) return volume_2d(rows);
+  return rows.width() == 3 ? volume_3d(rows) : volume_4d(rows);
 }
 
 double Workspace::exclusive(const Rows& rows, std::size_t i) {
-  Rows others(rows.width());
-  for (std::size_t j = 0; j < rows.size(); ++j) {
-    if (j != i) others.push({rows[j], rows.width()});
+  const std::size_t k = rows.width();
+  const std::span<const double> p{rows[i], k};
+  double box = 1.0;
+  for (std::size_t j = 0; j < k; ++j) box *= reference_[j] - p[j];
+  // The others limited to the box of p.
+  Rows limited(k);
+  std::vector<double> corner(k);
+  for (std::size_t other = 0; other < rows.size(); ++other) {
+    if (other == i) continue;
+    for (std::size_t j = 0; j < k; ++j) corner[j] = std::max(p[j], rows[other][j]);
+    if (std::equal(p.begin(), p.end(), corner.begin())) return 0.0;
+    limited.push(corner);
   }
-  return added(rows[i], others, others.size(), rows.width(), 0);
-}
-
-double Workspace::added(const double* p, const Rows& others, std::size_t count, std::size_t k,
-                        std::size_t level) {
-  if (limited_.size() <= level) limited_.resize(level + 1);
-  // Taken out while the deeper levels run: they may enlarge the list of levels.
-  Rows limited = std::move(limited_[level]);
-  limited.reshape(k);
-  columns_.reset(k, count);
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t j = 0; j < k; ++j) columns_[j][i] = std::max(p[j], others[i][j]);
-  }
-  double result = 0.0;
-  if (keep_nondominated(p, k, count, limited)) {
-    result = std::max(0.0, box(p, k) - volume_in_place(limited, k, level + 1));
-  }
-  limited_[level] = std::move(limited);
-  return result;
-}
-
-std::size_t Workspace::least_sum() const {
-  Block least = load(sums_.data());
-  for (std::size_t i = Columns::block; i < sums_.size(); i += Columns::block) {
-    const Block v = load(sums_.data() + i);
-    least = v < least ? v : least;
-  }
-  double value = least[0];
-  for (std::size_t lane = 1; lane < Columns::block; ++lane) value = std::min(value, least[lane]);
-  return static_cast<std::size_t>(std::find(sums_.begin(), sums_.end(), value) - sums_.begin());
-}
-
-bool Workspace::keep_nondominated(const double* p, std::size_t k, std::size_t count, Rows& kept) {
-  constexpr double gone = std::numeric_limits<double>::infinity();
-  if (count == 0) return true;
-  sums_.assign(columns_.padded(), gone);
-  for (std::size_t i = 0; i < count; ++i) {
-    double sum = 0.0;
-    for (std::size_t j = 0; j < k; ++j) sum += columns_[j][i];
-    sums_[i] = sum;
-  }
-  // The point of least sum is not dominated; what it dominates goes. After a few such rounds little
-  // is left.
-  std::size_t alive = count;
-  for (std::size_t round = 0; true; ++round) {
-    const std::size_t pivot = least_sum();
-    if (sums_[pivot] == gone) return true;
-    std::array<double, 32> point{};
-    for (std::size_t j = 0; j < k; ++j) point[j] = columns_[j][pivot];
-    if (std::equal(p, p + k, point.begin())) return false;
-    kept.push({point.data(), k});
-    const Block far = Block{} + gone;
-    for (std::size_t i = 0; i < sums_.size(); i += Columns::block) {
-      Mask below = load(columns_[0] + i) >= point[0];
-      for (std::size_t j = 1; j < k; ++j) below &= load(columns_[j] + i) >= point[j];
-      store(sums_.data() + i, below ? far : load(sums_.data() + i));
-    }
-    if (round % 8 == 7 && alive > 2 * Columns::block) alive = compact(k, alive);
-  }
-}
-
-/// Moves the points that are left to the front.
-std::size_t Workspace::compact(std::size_t k, std::size_t alive) {
-  constexpr double gone = std::numeric_limits<double>::infinity();
-  std::size_t to = 0;
-  for (std::size_t i = 0; i < alive; ++i) {
-    if (sums_[i] == gone) continue;
-    for (std::size_t j = 0; j < k; ++j) columns_[j][to] = columns_[j][i];
-    sums_[to++] = sums_[i];
-  }
-  const std::size_t padded =
-      std::max<std::size_t>(1, (to + Columns::block - 1) / Columns::block) * Columns::block;
-  sums_.resize(padded);
-  std::fill(sums_.begin() + static_cast<std::ptrdiff_t>(to), sums_.end(), gone);
-  return to;
+  return std::max(0.0, box - volume(std::move(limited)));
 }
 
 double Workspace::volume_2d(Rows& rows) const {

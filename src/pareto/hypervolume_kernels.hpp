@@ -48,38 +48,19 @@ class BitTree {
   std::size_t depth_ = 0;
 };
 
-/// Points by coordinate, each padded to whole blocks of eight so that loops over points run in
-/// vectors.
-class Columns {
- public:
-  static constexpr std::size_t block = 8;
-  void reset(std::size_t coordinates, std::size_t count);
-  [[nodiscard]] std::size_t padded() const { return padded_; }
-  [[nodiscard]] double* operator[](std::size_t j) { return data_.data() + j * padded_; }
-  [[nodiscard]] const double* operator[](std::size_t j) const { return data_.data() + j * padded_; }
-
- private:
-  std::size_t padded_ = 0;
-  std::vector<double> data_;
-};
-
 /// A value and the index it came from.
 using Keyed = std::pair<double, std::size_t>;
 /// Sorts by value, ties by index if they came in that order: by digits of the bits, O(n).
 void sort_keys(std::vector<Keyed>& keys, std::vector<Keyed>& scratch);
 
-/// Hypervolumes below one reference point, with memory that is reused from call to call.
+/// Hypervolumes of up to four objectives below one reference point, with memory that is reused from
+/// call to call. All rows are better than the reference.
 class Workspace {
  public:
   explicit Workspace(std::span<const double> reference)
       : reference_(reference.begin(), reference.end()) {}
 
-  /// Volume dominated by the first `k` coordinates of the rows. All rows are better than the
-  /// reference.
-  double volume(Rows rows, std::size_t k);
-  /// Term i of the sliced recursion: (r_k - p_k) times what row i adds to the rows before it in the
-  /// first k - 1 coordinates. Rows ascend in coordinate k - 1.
-  double slice(const Rows& rows, std::size_t i, std::size_t k);
+  double volume(Rows rows);
   /// What row i adds to all other rows.
   double exclusive(const Rows& rows, std::size_t i);
   /// The same for every row, three objectives.
@@ -93,26 +74,15 @@ class Workspace {
   double volume_2d(Rows& rows) const;
   double volume_3d(Rows& rows);
   double volume_4d(Rows& rows);
-  /// What `p` adds to the first `count` rows of `others` in the first k coordinates.
-  double added(const double* p, const Rows& others, std::size_t count, std::size_t k,
-               std::size_t level);
   /// What a point adds to the points of (x_, y_, z_), which ascend in z; sweeps upwards in z with a
   /// staircase.
   Cover added_3d(double px, double py, double pz);
   /// Adds a stair inside the open cross-section and takes what it covers from area_; its index, or
   /// `none` where it was covered already.
   std::size_t add_stair(double x, double y, double right, double upper);
-  std::size_t compact(std::size_t k, std::size_t alive);
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
   /// Puts the point among them and removes those it dominates.
   void insert_3d(double px, double py, double pz);
-  /// Appends the nondominated points of limited_columns_ to `kept`, by ascending sum; false where
-  /// one of them is `p`.
-  bool keep_nondominated(const double* p, std::size_t k, std::size_t count, Rows& kept);
-  /// Index of the least of sums_, in blocks.
-  [[nodiscard]] std::size_t least_sum() const;
-  double volume_in_place(Rows& rows, std::size_t k, std::size_t level);
-  [[nodiscard]] double box(const double* p, std::size_t k) const;
 
   std::vector<double> reference_;
   BitTree stairs_;
@@ -120,10 +90,7 @@ class Workspace {
   std::vector<Keyed> order_, order_scratch_;
   std::vector<std::size_t> rank_;
   std::vector<double> stair_x_, stair_y_;
-  double area_ = 0.0;          ///< of the cross-section that is still open
-  std::vector<Rows> limited_;  ///< one per level of the recursion
-  Columns columns_;
-  std::vector<double> sums_;
+  double area_ = 0.0;  ///< of the cross-section that is still open
 };
 
 /// Exclusive areas in two objectives, in the order of the rows.

@@ -82,6 +82,24 @@ TEST(Hypervolume, AgreesWithInclusionAndExclusion) {
   }
 }
 
+TEST(Hypervolume, ManyObjectivesAndManyPoints) {
+  for (const std::size_t k : {9U, 17U, 30U}) {
+    const PointSet set = sphere(k, 8);
+    const std::vector<double> reference(k, 1.1);
+    const double expected = by_inclusion(set, reference);
+    EXPECT_NEAR(hypervolume(set, reference), expected, 1e-12 * expected) << k;
+  }
+  // A staircase in the first two of five objectives, more steps than 16 bits count: with
+  // x_i = i/n, y_i = 1 - i/n and the other three 0 the area is (1 + 1/n)/2.
+  const std::size_t n = 40000;
+  PointSet stairs{{}, 5};
+  for (std::size_t i = 0; i < n; ++i) {
+    const double t = static_cast<double>(i) / static_cast<double>(n);
+    stairs.push(std::vector<double>{t, 1.0 - t - 1.0 / static_cast<double>(n), 0.0, 0.0, 0.0});
+  }
+  EXPECT_NEAR(hypervolume(stairs, std::vector<double>(5, 1.0)), 0.5 + 0.5 / 40000.0, 1e-12);
+}
+
 TEST(Hypervolume, EdgesAreDefined) {
   const std::vector<double> reference{1.0, 1.0};
   EXPECT_EQ(hypervolume(PointSet{{}, 2}, reference), 0.0);
@@ -201,6 +219,7 @@ TEST(Hypervolume, BadInputIsExplained) {
   EXPECT_THROW((void)hypervolume(PointSet{{0.5, 0.5, 0.5}, 3}, two), ConfigurationError);
   EXPECT_THROW((void)hypervolume(PointSet{{0.5, NAN}, 2}, two), ConfigurationError);
   EXPECT_THROW((void)exclusive_hypervolume(PointSet{{0.5, 0.5}, 2}, two, 1), ConfigurationError);
+  EXPECT_THROW((void)hypervolume(sphere(33, 2), std::vector<double>(33, 1.1)), ConfigurationError);
 }
 
 }  // namespace

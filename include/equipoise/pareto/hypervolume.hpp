@@ -14,10 +14,11 @@ namespace equipoise::pareto {
 /// Points that are not strictly better than the reference in every objective add nothing, equal
 /// points count once, no points give 0. Two objectives: sort, O(n log n). Three: sweep with an
 /// ordered set of bits, O(n log n). Four: sweep over three-dimensional exclusive volumes, O(n^2)
-/// for staircases of bounded length. More: the recursion over exclusive volumes of WFG (While,
-/// Bradstreet, Barone 2012) in the sliced form, each level one objective less, down to four.
+/// for staircases of bounded length. Up to 32: the recursion over exclusive volumes of WFG (While,
+/// Bradstreet, Barone 2012) in the sliced form, each level one objective less, down to three.
 /// The points are sorted first, so the result does not depend on their order beyond rounding.
-/// Throws ConfigurationError where sizes disagree or a coordinate is NaN.
+/// Throws ConfigurationError where sizes disagree, a coordinate is NaN, or there are more than 32
+/// objectives.
 [[nodiscard]] double hypervolume(PointView points, std::span<const double> reference);
 
 /// The same, its terms shared out over the ranks; the same bits on any number of ranks.
