@@ -3,6 +3,8 @@
 #include <equipoise/compress/choice.hpp>
 #include <equipoise/parallel/error.hpp>
 
+#include <mpi.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -41,6 +43,16 @@ std::vector<Candidate> with_snapshots(std::int64_t d, std::int64_t agents, bool 
     list.push_back({device, server, std::sqrt(q / p), p});
   }
   return list;
+}
+
+/// True if all ranks share the memory of one node. **Collective.**
+bool one_node(const parallel::Comm& comm) {
+  MPI_Comm node = MPI_COMM_NULL;
+  MPI_Comm_split_type(comm.handle(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int together = 0;
+  MPI_Comm_size(node, &together);
+  MPI_Comm_free(&node);
+  return !comm.any(together < comm.size());
 }
 
 /// The texts that a method takes where a configuration says nothing.
@@ -103,6 +115,34 @@ void resolve_collective(const MethodSpec& spec, Setting& setting, const ProblemV
                                                   mean_setting(setting, problem, compression));
   config.set("method.collective", choice.taken);
   setting.notes.emplace_back("collective", choice.reason());
+}
+
+void DenseOptions::describe(state::OptionVisitor& visit) {
+  visit.choice("dense", dense, {"auto", "yes", "no"},
+               "extragradient with uncompressed means instead; auto: where all ranks share one "
+               "node's memory and the operator is cheap beside extrapolation and codecs");
+}
+
+void resolve_dense(Setting& setting, const ProblemView& problem, state::Config& config) {
+  DenseOptions options;
+  config.read("method", options);
+  if (options.dense != "auto") return;
+  const auto d = static_cast<double>(problem.dimension());
+  const double flops = static_cast<double>(problem.agents()) * problem.constants().flops / d;
+  // Flops an entry of the extrapolation and the codecs of an iteration that spares several others.
+  constexpr double extrapolation = 300.0;
+  bool dense = flops > 0.0 && flops < extrapolation && d > 200.0 && one_node(setting.comm);
+  for (const char* key : {"method.codec", "method.server_codec", "method.collective",
+                          "method.memory", "method.step", "method.inner_tolerance"}) {
+    if (config.has(key)) dense = false;
+  }
+  config.set("method.dense", dense ? "yes" : "no");
+  if (!dense) return;
+  setting.notes.emplace_back(
+      "method", fmt::format("extragradient with uncompressed means: all ranks share one node's "
+                            "memory, and F takes {:.3g} flops an entry, fewer than extrapolation "
+                            "and codecs; method.dense=no takes few bytes nevertheless",
+                            flops));
 }
 
 }  // namespace equipoise::vi

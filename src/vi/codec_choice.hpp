@@ -19,4 +19,16 @@ void resolve_codec(const std::string& method, Setting& setting, const ProblemVie
 void resolve_collective(const MethodSpec& spec, Setting& setting, const ProblemView& problem,
                         state::Config& config);
 
+/// What `method.name = auto` asks besides the options of the methods it chooses from.
+struct DenseOptions {
+  std::string dense = "auto";
+  void describe(state::OptionVisitor& visit);
+};
+/// Replaces `method.dense = auto` by `yes` or `no`, in the configuration and with a note, so that a
+/// resumed run keeps it. `yes`, extragradient with uncompressed means, where all ranks share one
+/// node's memory, so that bytes cost nothing; where F takes fewer flops than the extrapolation and
+/// the codecs that would spare it; and where no option asks for these. The number of ranks plays no
+/// part. **Collective.**
+void resolve_dense(Setting& setting, const ProblemView& problem, state::Config& config);
+
 }  // namespace equipoise::vi

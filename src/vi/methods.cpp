@@ -40,6 +40,7 @@ std::unique_ptr<solve::Method> make_method(const std::string& name, const Settin
       const std::string reason = spec.refuse(problem);
       if (!reason.empty()) throw ConfigurationError("method.name = {}: {}", name, reason);
       Setting resolved = setting;
+      if (name == "auto") resolve_dense(resolved, problem, config);
       resolve_codec(name, resolved, problem, config);
       resolve_collective(spec, resolved, problem, config);
       return spec.make(resolved, problem, config);

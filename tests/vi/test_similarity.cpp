@@ -339,6 +339,34 @@ TEST(Similarity, AutoTakesTheSampleWhereAgentsAreAlike) {
   world.close();
 }
 
+// The ranks of a test share one node: a cheap operator of many unknowns gets extragradient itself,
+// a choice that the configuration keeps; a codec, or an operator that is not cheap, gets the rest.
+TEST(Similarity, AutoIsDenseWhereBytesCostNothingAndOperatorsLittle) {
+  for_sizes([](const Comm& comm) {
+    problems::GameOptions options;
+    options.dimension = 300;
+    options.agents = 4;
+    const auto hosted = partition::Partition::uniform(4, comm.size()).range(comm.rank());
+    const problems::LowRankGame cheap(options, hosted);
+    const auto auto_with = [&](const ProblemView& problem, const Words& words) {
+      state::Config config;
+      for (const std::string& word : words) config.assign(word);
+      const auto method = make_method("auto", setting(comm), problem, config);
+      for (int k = 0; k < 5; ++k) method->step();
+      EXPECT_EQ(config.text("method.dense") == "yes", method->traffic().uplink_per_agent > 20'000);
+      return std::pair(field(*method, "z"), config.text("method.dense"));
+    };
+    const auto plain = make(setting(comm), cheap, "extragradient");
+    for (int k = 0; k < 5; ++k) plain->step();
+    const auto [z, taken] = auto_with(cheap, {});
+    EXPECT_EQ(taken, "yes");
+    EXPECT_TRUE(same_bits(z, field(*plain, "z")));
+    EXPECT_EQ(auto_with(cheap, {"method.codec=bf16"}).second, "no");
+    EXPECT_EQ(auto_with(cheap, {"method.dense=no"}).second, "no");
+    EXPECT_EQ(auto_with(game(comm, 0.1, 300, 4), {}).second, "no");
+  });
+}
+
 TEST(Similarity, AutoSolvesBothReferenceGames) {
   std::int64_t bytes = 0;
   median_iterations(0.1, "auto", {}, &bytes);

@@ -21,6 +21,7 @@ struct Constants {
   double strong_monotonicity = 0.0;  ///< mu
   double similarity_max = 0.0;       ///< largest Lipschitz constant of F_m - F_1
   double similarity_rms = 0.0;
+  double flops = 0.0;  ///< of one operator call of an agent, the same on every rank
 };
 
 /// A variational inequality VI(F, h, Z) whose operator is a weighted sum over agents,

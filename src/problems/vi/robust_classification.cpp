@@ -49,19 +49,11 @@ void RobustClassificationOptions::describe(state::OptionVisitor& visit) {
 RobustClassification::RobustClassification(partition::DistributedDataset data,
                                            const RobustClassificationOptions& options,
                                            std::string fingerprint)
-    : data_(std::move(data)),
+    : RowAgents(std::move(data), options.scale, std::move(fingerprint)),
       groups_(cut_into_groups(data_.rows.size(), options.groups)),
       lambda_(options.lambda),
       regularisation_(options.regularisation),
-      set_(product(data_.features, groups_.parts())),
-      scale_(options.scale),
-      fingerprint_(std::move(fingerprint)) {
-  if (!data_.shards.empty()) first_agent_ = data_.rows.owner(data_.shards.front().first);
-}
-
-const SparseRows& RobustClassification::shard(std::int64_t agent) const {
-  return data_.shards[static_cast<std::size_t>(agent - first_agent_)];
-}
+      set_(product(data_.features, groups_.parts())) {}
 
 /// A row i of group g has the share c = N / (n_g count) in the mean over the agent's `count` rows,
 /// since the weights of agents are their rows over N:
@@ -101,8 +93,7 @@ void RobustClassification::apply_rows(const SparseRows& shard, const Rows& rows,
 void RobustClassification::apply(std::int64_t agent, std::span<const double> z,
                                  std::span<double> out) const {
   const SparseRows& rows = shard(agent);
-  apply_rows(
-      rows, [](std::int64_t k) { return k; }, rows.rows(), z, out);
+  apply_rows(rows, in_order(), rows.rows(), z, out);
 }
 
 void RobustClassification::start(std::span<double> z) const {
@@ -112,16 +103,10 @@ void RobustClassification::start(std::span<double> z) const {
   for (double& q : z.subspan(p)) q = 1.0 / root;
 }
 
-std::int64_t RobustClassification::samples(std::int64_t agent) const {
-  return data_.rows.range(static_cast<int>(agent)).size();
-}
-
 void RobustClassification::apply_batch(std::int64_t agent, std::span<const double> z,
                                        std::span<const std::int64_t> batch,
                                        std::span<double> out) const {
-  apply_rows(
-      shard(agent), [&](std::int64_t k) { return batch[static_cast<std::size_t>(k)]; },
-      std::ssize(batch), z, out);
+  apply_rows(shard(agent), of_batch(batch), std::ssize(batch), z, out);
 }
 
 vi::Facts RobustClassification::facts() const {
@@ -180,12 +165,7 @@ solve::ProblemEntry robust_classification_problem() {
       [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
         RobustClassificationOptions options;
         config.read("problem", options);
-        if (options.data.empty()) {
-          throw ConfigurationError(
-              "problem.data is missing: give the LIBSVM file, problem.data=FILE");
-        }
-        const std::int64_t agents = read_agents(config, 20);
-        LoadedDataset loaded = load_dataset(comm, options.data, agents, options.scale);
+        LoadedDataset loaded = load_rows(comm, config, options.data, options.scale);
         make_labels_binary(comm, loaded.data, options.data);
         options.scale = loaded.scale;
         const std::string fingerprint =

@@ -26,20 +26,10 @@ void RobustRegressionOptions::describe(state::OptionVisitor& visit) {
 
 RobustRegression::RobustRegression(partition::DistributedDataset data, SparseRows surrogate,
                                    const RobustRegressionOptions& options, std::string fingerprint)
-    : data_(std::move(data)),
+    : RowAgents(std::move(data), options.scale, std::move(fingerprint)),
       surrogate_(std::move(surrogate)),
       lambda_(options.lambda),
-      beta_(options.beta),
-      first_agent_(0),
-      scale_(options.scale),
-      fingerprint_(std::move(fingerprint)) {
-  // The shards are those of the hosted agents, in their order; the first row tells the first agent.
-  if (!data_.shards.empty()) first_agent_ = data_.rows.owner(data_.shards.front().first);
-}
-
-const SparseRows& RobustRegression::shard(std::int64_t agent) const {
-  return data_.shards[static_cast<std::size_t>(agent - first_agent_)];
-}
+      beta_(options.beta) {}
 
 /// out = (mean r_i (a_i + y) + lambda x, -mean r_i x + beta y) with r_i = x'(a_i + y) - b_i.
 template <class Rows>
@@ -76,25 +66,17 @@ void RobustRegression::apply_rows(const SparseRows& shard, const Rows& rows, std
 void RobustRegression::apply(std::int64_t agent, std::span<const double> z,
                              std::span<double> out) const {
   const SparseRows& rows = shard(agent);
-  apply_rows(
-      rows, [](std::int64_t k) { return k; }, rows.rows(), z, out);
+  apply_rows(rows, in_order(), rows.rows(), z, out);
 }
 
 void RobustRegression::surrogate(std::span<const double> z, std::span<double> out) const {
-  apply_rows(
-      surrogate_, [](std::int64_t k) { return k; }, surrogate_.rows(), z, out);
-}
-
-std::int64_t RobustRegression::samples(std::int64_t agent) const {
-  return data_.rows.range(static_cast<int>(agent)).size();
+  apply_rows(surrogate_, in_order(), surrogate_.rows(), z, out);
 }
 
 void RobustRegression::apply_batch(std::int64_t agent, std::span<const double> z,
                                    std::span<const std::int64_t> batch,
                                    std::span<double> out) const {
-  apply_rows(
-      shard(agent), [&](std::int64_t k) { return batch[static_cast<std::size_t>(k)]; },
-      std::ssize(batch), z, out);
+  apply_rows(shard(agent), of_batch(batch), std::ssize(batch), z, out);
 }
 
 vi::Facts RobustRegression::facts() const {
@@ -136,12 +118,7 @@ solve::ProblemEntry robust_regression_problem() {
       [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
         RobustRegressionOptions options;
         config.read("problem", options);
-        if (options.data.empty()) {
-          throw ConfigurationError(
-              "problem.data is missing: give the LIBSVM file, problem.data=FILE");
-        }
-        const std::int64_t agents = read_agents(config, 20);
-        LoadedDataset loaded = load_dataset(comm, options.data, agents, options.scale);
+        LoadedDataset loaded = load_rows(comm, config, options.data, options.scale);
         SparseRows first = replicate_shard(comm, loaded.data, 0);
         options.scale = loaded.scale;
         std::string fingerprint = fmt::format("robust-regression {} lambda={} beta={}",

@@ -98,6 +98,9 @@ class LowRankGame {
   void apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const;
   /// F_1: agent 0's operator, which every rank holds.
   void surrogate(std::span<const double> z, std::span<double> out) const;
+  [[nodiscard]] vi::Constants constants() const {
+    return {.flops = 20.0 * static_cast<double>(dimension())};
+  }
   [[nodiscard]] vi::Facts facts() const;
   [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
 

@@ -1,8 +1,7 @@
 #pragma once
 
 #include <equipoise/linalg/sets.hpp>
-#include <equipoise/partition/distributed_dataset.hpp>
-#include <equipoise/solve/instance.hpp>
+#include <equipoise/problems/vi/row_agents.hpp>
 #include <equipoise/state/options.hpp>
 #include <equipoise/vi/problem.hpp>
 
@@ -30,26 +29,22 @@ struct RobustClassificationOptions {
 ///
 /// Groups are the N rows cut uniformly in the order of the file; G = N weighs every row. The vector
 /// is z = (x, q) with q = sqrt(G) p, which makes the penalty (lambda/2) norm(q - 1/sqrt(G))^2, so
-/// that both blocks are scaled alike; the set is R^p x {q >= 0, sum q = sqrt(G)}. Agent m holds the
-/// rows m of N cut uniformly and weighs rows_m / N. One operator costs two passes over the rows.
-class RobustClassification {
+/// that both blocks are scaled alike; the set is R^p x {q >= 0, sum q = sqrt(G)}. One operator
+/// costs two passes over the rows.
+class RobustClassification : public RowAgents {
  public:
   /// The labels of `data` are -1 and 1. Throws ConfigurationError for more groups than rows.
   RobustClassification(partition::DistributedDataset data,
                        const RobustClassificationOptions& options, std::string fingerprint);
 
   [[nodiscard]] std::int64_t dimension() const { return data_.features + groups_.parts(); }
-  [[nodiscard]] std::int64_t agents() const { return data_.agents.size(); }
-  [[nodiscard]] double weight(std::int64_t agent) const { return data_.weight(agent); }
   void apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const;
   void prox(double, std::span<double> z) const { set_.project(z); }
   /// x = 0 and equal weights.
   void start(std::span<double> z) const;
-  [[nodiscard]] std::int64_t samples(std::int64_t agent) const;
   void apply_batch(std::int64_t agent, std::span<const double> z,
                    std::span<const std::int64_t> batch, std::span<double> out) const;
   [[nodiscard]] vi::Facts facts() const;
-  [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
   /// The sum and the largest of the group weights p, and G_effective = 1 / sum p^2.
   [[nodiscard]] vi::Facts check(std::span<const double> z) const;
 
@@ -57,14 +52,10 @@ class RobustClassification {
   template <class Rows>
   void apply_rows(const partition::SparseRows& shard, const Rows& rows, std::int64_t count,
                   std::span<const double> z, std::span<double> out) const;
-  [[nodiscard]] const partition::SparseRows& shard(std::int64_t agent) const;
 
-  partition::DistributedDataset data_;
   partition::Partition groups_;  ///< rows over groups
   double lambda_, regularisation_;
   linalg::Product set_;
-  std::int64_t first_agent_ = 0;
-  std::string scale_, fingerprint_;
 };
 
 static_assert(vi::AgentProblem<RobustClassification>);

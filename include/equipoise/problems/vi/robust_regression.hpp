@@ -1,8 +1,7 @@
 #pragma once
 
 #include <equipoise/linalg/sets.hpp>
-#include <equipoise/partition/distributed_dataset.hpp>
-#include <equipoise/solve/instance.hpp>
+#include <equipoise/problems/vi/row_agents.hpp>
 #include <equipoise/state/options.hpp>
 #include <equipoise/vi/problem.hpp>
 
@@ -27,25 +26,20 @@ struct RobustRegressionOptions {
 ///     (1/2N) sum_i (x'(a_i + y) - b_i)^2 + (lambda/2) norm(x)^2 - (beta/2) norm(y)^2,   z = (x, y)
 ///     in R^{2p}.
 ///
-/// Agent m holds the rows m of N cut uniformly and weighs rows_m / N, so uneven shards solve the
-/// same problem. Concave in y while norm(x)^2 <= beta, which `check` reports. One operator costs
+/// Concave in y while norm(x)^2 <= beta, which `check` reports. One operator costs
 /// two passes over the rows.
-class RobustRegression {
+class RobustRegression : public RowAgents {
  public:
   RobustRegression(partition::DistributedDataset data, partition::SparseRows surrogate,
                    const RobustRegressionOptions& options, std::string fingerprint);
 
   [[nodiscard]] std::int64_t dimension() const { return 2 * data_.features; }
-  [[nodiscard]] std::int64_t agents() const { return data_.agents.size(); }
-  [[nodiscard]] double weight(std::int64_t agent) const { return data_.weight(agent); }
   void apply(std::int64_t agent, std::span<const double> z, std::span<double> out) const;
   /// F_1 from the rows of agent 0, which every rank holds.
   void surrogate(std::span<const double> z, std::span<double> out) const;
-  [[nodiscard]] std::int64_t samples(std::int64_t agent) const;
   void apply_batch(std::int64_t agent, std::span<const double> z,
                    std::span<const std::int64_t> batch, std::span<double> out) const;
   [[nodiscard]] vi::Facts facts() const;
-  [[nodiscard]] std::string fingerprint() const { return fingerprint_; }
   /// norm(x)^2 and whether the problem is concave in y there.
   [[nodiscard]] vi::Facts check(std::span<const double> z) const;
 
@@ -53,15 +47,10 @@ class RobustRegression {
   template <class Rows>
   void apply_rows(const partition::SparseRows& shard, const Rows& rows, std::int64_t count,
                   std::span<const double> z, std::span<double> out) const;
-  [[nodiscard]] const partition::SparseRows& shard(std::int64_t agent) const;
 
-  partition::DistributedDataset data_;
   partition::SparseRows surrogate_;
   double lambda_;
   double beta_;
-  std::int64_t first_agent_;
-  std::string scale_;
-  std::string fingerprint_;
 };
 
 static_assert(vi::AgentProblem<RobustRegression>);
