@@ -71,8 +71,9 @@ class Contest {
   Score score_;
 };
 
-/// The solvers of PETSC TAO and of Trilinos ROL on a contest.
-std::vector<Score> run_tao(Contest& contest, bool inversion);
-std::vector<Score> run_rol(Contest& contest, bool inversion);
+/// The solvers of PETSc TAO and of Trilinos ROL on a contest; each score is shown when it stands.
+using Shown = std::function<void(const Score&)>;
+void run_tao(Contest& contest, bool inversion, const Shown& show);
+void run_rol(Contest& contest, bool inversion, const Shown& show);
 
 }  // namespace equipoise::peers
