@@ -130,12 +130,19 @@ PlanModel read_model(const parallel::Comm& comm, const std::string& file) {
   });
 }
 
+std::string known(double value, const std::string& text) {
+  return std::isfinite(value) ? text : "unknown";
+}
+
 void print_row(const PlanRow& row, double price, bool extrapolated, bool best) {
-  fmt::print("{:>7} {:>12} {:>12} {:>11.3g} {:>7.0f}% {:>9.0f}% {:>12} {:>8.0f}% {:>12.4g} {}{}\n",
+  const double cost = row.core_hours * price;
+  fmt::print("{:>7} {:>12} {:>12} {:>8.0f}% {:>7.0f}% {:>9.0f}% {:>12} {:>9} {:>12} {}{}\n",
              row.ranks, solve::human_seconds(row.iteration_seconds), solve::human_bytes(row.bytes),
-             row.communication / row.iteration_seconds, 100.0 * row.efficiency, 100.0 * row.doubt,
-             solve::human_seconds(row.seconds), 100.0 * row.seconds_doubt, row.core_hours * price,
-             extrapolated ? "extrapolated" : "", best ? "  <- advice" : "");
+             100.0 * row.communication / row.iteration_seconds, 100.0 * row.efficiency,
+             100.0 * row.doubt, known(row.seconds, solve::human_seconds(row.seconds)),
+             known(row.seconds_doubt, fmt::format("{:.0f}%", 100.0 * row.seconds_doubt)),
+             known(cost, fmt::format("{:.4g}", cost)), extrapolated ? "extrapolated" : "",
+             best ? " <- advice" : "");
 }
 
 }  // namespace
@@ -187,7 +194,7 @@ double plan_bytes(const PlanCase& c, std::int64_t ranks) {
   const auto m = static_cast<double>(c.agents);
   const double hosted = std::ceil(m / p);
   const double sent = (hosted * c.uplink + c.downlink) * (p - 1.0) / p;
-  const double received = (m - hosted) * c.uplink / p + c.downlink * (p - 1.0) / p;
+  const double received = (m - std::floor(m / p)) * c.uplink / p + c.downlink * (p - 1.0) / p;
   return std::max(sent, received);
 }
 
@@ -272,7 +279,7 @@ int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
             "measured on one rank: all work counts as shared out, which flatters; start "
             "with mpirun -n 2 for the part that every rank repeats\n");
       }
-      fmt::print("{:>7} {:>12} {:>12} {:>11} {:>8} {:>10} {:>12} {:>9} {:>12}\n", "ranks",
+      fmt::print("{:>7} {:>12} {:>12} {:>9} {:>8} {:>10} {:>12} {:>9} {:>12}\n", "ranks",
                  "iteration", "bytes", "moving", "effic.", "doubt", "to the end", "doubt",
                  arguments.price == 1.0 ? "core hours" : "cost");
       for (const PlanRow& row : rows) {
