@@ -130,12 +130,19 @@ PlanModel read_model(const parallel::Comm& comm, const std::string& file) {
   });
 }
 
+std::string known(double value, const std::string& text) {
+  return std::isfinite(value) ? text : "unknown";
+}
+
 void print_row(const PlanRow& row, double price, bool extrapolated, bool best) {
-  fmt::print("{:>7} {:>12} {:>12} {:>11.3g} {:>7.0f}% {:>9.0f}% {:>12} {:>8.0f}% {:>12.4g} {}{}\n",
+  const double cost = row.core_hours * price;
+  fmt::print("{:>7} {:>12} {:>12} {:>8.0f}% {:>7.0f}% {:>9.0f}% {:>12} {:>9} {:>12} {}{}\n",
              row.ranks, solve::human_seconds(row.iteration_seconds), solve::human_bytes(row.bytes),
-             row.communication / row.iteration_seconds, 100.0 * row.efficiency, 100.0 * row.doubt,
-             solve::human_seconds(row.seconds), 100.0 * row.seconds_doubt, row.core_hours * price,
-             extrapolated ? "extrapolated" : "", best ? "  <- advice" : "");
+             100.0 * row.communication / row.iteration_seconds, 100.0 * row.efficiency,
+             100.0 * row.doubt, known(row.seconds, solve::human_seconds(row.seconds)),
+             known(row.seconds_doubt, fmt::format("{:.0f}%", 100.0 * row.seconds_doubt)),
+             known(cost, fmt::format("{:.4g}", cost)), extrapolated ? "extrapolated" : "",
+             best ? " <- advice" : "");
 }
 
 }  // namespace
@@ -180,15 +187,13 @@ std::vector<std::int64_t> parse_ranks(const std::string& text) {
   return ranks;
 }
 
-/// Two phases with uniform chunks: a rank sends its agents' messages but for the chunks it owns,
-/// and its chunks of the result to all others.
 double plan_bytes(const PlanCase& c, std::int64_t ranks) {
   const auto p = static_cast<double>(ranks);
   const auto m = static_cast<double>(c.agents);
   const double hosted = std::ceil(m / p);
   const double sent = (hosted * c.uplink + c.downlink) * (p - 1.0) / p;
-  const double received = (m - hosted) * c.uplink / p + c.downlink * (p - 1.0) / p;
-  return std::max(sent, received);
+  const double received = (m - std::floor(m / p)) * c.uplink / p + c.downlink * (p - 1.0) / p;
+  return c.bytes_scale * std::max(sent, received);
 }
 
 PlanRow predict(const PlanModel& model, const PlanCase& c, const Network& network,
@@ -229,14 +234,22 @@ int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
     if (!codec.empty()) words.push_back("method.codec=" + codec);
     const Measured alone = measure_alone(comm, words, arguments.seconds);
     const Measured here = comm.size() > 1 ? measure(comm, words, arguments.seconds) : alone;
-    PlanCase c{alone.agents,  here.rounds, here.uplink,      here.downlink,
-               alone.seconds, 0.0,         alone.iterations, alone.spread};
+    PlanCase c;
+    c.agents = alone.agents;
+    c.rounds = here.rounds;
+    c.uplink = here.uplink;
+    c.downlink = here.downlink;
+    c.shared_seconds = alone.seconds;
+    c.iterations = alone.iterations;
+    c.spread = alone.spread;
     if (comm.size() > 1) {
       // Seconds on one and on P ranks split into what the agents share out and what every rank
       // does.
       const auto p = static_cast<double>(comm.size());
-      const double moved = std::max(here.sent, here.received) * model.byte_seconds +
-                           here.rounds * 2.0 * (p - 1.0) * model.message_seconds;
+      const double bytes = std::max(here.sent, here.received);
+      if (bytes > 0.0) c.bytes_scale = bytes / plan_bytes(c, comm.size());
+      const double moved =
+          bytes * model.byte_seconds + here.rounds * 2.0 * (p - 1.0) * model.message_seconds;
       const double share =
           std::ceil(static_cast<double>(c.agents) / p) / static_cast<double>(c.agents);
       const double gained = (alone.seconds - (here.seconds - moved)) / std::max(1e-9, 1.0 - share);
@@ -272,7 +285,7 @@ int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
             "measured on one rank: all work counts as shared out, which flatters; start "
             "with mpirun -n 2 for the part that every rank repeats\n");
       }
-      fmt::print("{:>7} {:>12} {:>12} {:>11} {:>8} {:>10} {:>12} {:>9} {:>12}\n", "ranks",
+      fmt::print("{:>7} {:>12} {:>12} {:>9} {:>8} {:>10} {:>12} {:>9} {:>12}\n", "ranks",
                  "iteration", "bytes", "moving", "effic.", "doubt", "to the end", "doubt",
                  arguments.price == 1.0 ? "core hours" : "cost");
       for (const PlanRow& row : rows) {

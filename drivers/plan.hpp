@@ -46,6 +46,7 @@ struct PlanCase {
   double replicated_seconds = 0.0;      ///< work that every rank does
   double iterations = 0.0;              ///< to the tolerance
   double spread = 0.0;                  ///< relative doubt of that
+  double bytes_scale = 1.0;  ///< counted bytes over those of two phases, on the ranks at hand
 };
 
 struct PlanRow {
@@ -56,7 +57,9 @@ struct PlanRow {
   double seconds = 0.0, seconds_doubt = 0.0, core_hours = 0.0;
 };
 
-/// max(sent, received) in payload bytes of a rank in one iteration on `ranks` ranks.
+/// max(sent, received) in payload bytes of a rank in one iteration on `ranks` ranks: two phases
+/// with uniform chunks, in which a rank sends its agents' messages but for the chunks it owns, and
+/// its chunks of the result to all others; times `bytes_scale` for other collectives.
 double plan_bytes(const PlanCase& c, std::int64_t ranks);
 
 /// seconds(P) = replicated + shared ceil(M/P)/M

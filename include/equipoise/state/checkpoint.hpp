@@ -74,9 +74,10 @@ class CheckpointStore {
   parallel::Comm comm_;
   std::string directory_;
   int keep_;
-  std::unique_ptr<Pending> pending_;  ///< on rank 0, what the thread has not finished
-  std::string owner_;                 ///< on rank 0: what `claim` wrote into the file `owner`
+  std::string owner_;    ///< on rank 0: what `claim` wrote into the file `owner`
   std::string partial_;  ///< equal on all ranks: what sets our half-written files apart
+  /// On rank 0, what the thread has not finished; last, as the thread reads the members above.
+  std::unique_ptr<Pending> pending_;
 };
 
 }  // namespace equipoise::state
