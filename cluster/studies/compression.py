@@ -50,7 +50,7 @@ class Study:
         elif rate:
             launcher = [str(EMULATE), "with", str(ranks), rate, "--"]
         else:
-            launcher = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)]
+            launcher = ["mpirun", "-q", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)]
         done = subprocess.run([*launcher, self.command, *words], env=environment, text=True,
                               stdout=subprocess.PIPE, check=False)
         if done.returncode == 77:
@@ -77,15 +77,16 @@ class Study:
                "uplink per agent [MB]": f"{1e-6 * traffic['uplink_per_agent']:.4g}",
                "max(sent, received) [MB]": f"{1e-6 * max(traffic['sent_max'], traffic['received_max']):.4g}"}
         self.rows.append(row)
+        self.table()
         print("  ".join(f"{value}" for value in row.values()), flush=True)
         return done
 
-    def finish(self):
+    def table(self):
         header = list(self.rows[0])
         lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
         lines += ["| " + " | ".join(str(row[key]) for key in header) + " |" for row in self.rows]
         (self.folder / "table.md").write_text("\n".join(lines) + "\n")
-        print("\n".join(lines))
+        return "\n".join(lines)
 
     def picture(self):
         files = sorted(str(path) for path in self.folder.glob("*.h5"))
@@ -116,9 +117,8 @@ class Study:
         low_rank = ["problem.name=game", "problem.structure=low-rank", "run.agents=2", "stop.tolerance=1e-6"]
         cases = {"game d=100": ["problem.name=game", "stop.tolerance=1e-8"],
                  "a9a": ["problem.name=robust-regression", f"problem.data={A9A}", "stop.tolerance=1e-8"]}
-        for d in (20000, 100000, 1000000):
-            for h in ("0.08", "1"):
-                cases[f"low-rank d={d} h={h}"] = [*low_rank, f"problem.dimension={d}", f"problem.heterogeneity={h}"]
+        for d, h in ((20000, "0.08"), (20000, "1"), (100000, "0.08"), (100000, "1"), (1000000, "0.08")):
+            cases[f"low-rank d={d} h={h}"] = [*low_rank, f"problem.dimension={d}", f"problem.heterogeneity={h}"]
         for case, keys in cases.items():
             done = {"extragradient": [], "auto": []}
             for _ in range(3):
@@ -205,10 +205,10 @@ def main():
     arguments, extra = parser.parse_known_args()
     study = Study(arguments, extra)
     work = getattr(study, arguments.study.replace("-", "_"), None)
-    if work is None or arguments.study in ("start", "run", "solve", "add", "finish", "picture", "measured", "bench", "on-network"):
+    if work is None or arguments.study in ("start", "run", "solve", "add", "table", "picture", "measured", "bench", "on-network"):
         parser.error(f"there is no study {arguments.study}")
     work()
-    study.finish()
+    print(study.table())
     if not (study.folder / "measured.h5").exists():
         study.picture()
 
