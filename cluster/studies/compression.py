@@ -55,7 +55,7 @@ class Study:
                               stdout=subprocess.PIPE, check=False)
         if done.returncode == 77:
             sys.exit(77)
-        if done.returncode not in (0, 4):  # 4: stopped at a limit
+        if done.returncode not in (0, 4, 5):  # 4: stopped at a limit, 5: diverged
             sys.exit(f"status {done.returncode}: {' '.join([*launcher, self.command, *words])}")
         return done.stdout
 
@@ -73,7 +73,7 @@ class Study:
     def add(self, label, ranks, done):
         traffic = done["traffic"]
         row = {"run": label, "ranks": ranks, "stop": done["stop"], "iterations": done["iterations"],
-               "residual": f"{done['residual']:.2e}", "seconds": f"{done['seconds']['total']:.3g}",
+               "residual": f"{done['residual'] or float('nan'):.2e}", "seconds": f"{done['seconds']['total']:.3g}",
                "uplink per agent [MB]": f"{1e-6 * traffic['uplink_per_agent']:.4g}",
                "max(sent, received) [MB]": f"{1e-6 * max(traffic['sent_max'], traffic['received_max']):.4g}"}
         self.rows.append(row)
