@@ -14,7 +14,7 @@ struct Score {
   std::string solver;
   bool reached = false;
   std::int64_t state = 0, adjoint = 0, hessian = 0;
-  double seconds = 0.0;  ///< the referee's own work not included
+  double seconds = 0.0;  ///< of the processor, the referee's own work not included
   std::string note;      ///< why it ended, if it never got there
   [[nodiscard]] std::int64_t pde_solves() const { return state + adjoint + 2 * hessian; }
 };
@@ -54,6 +54,9 @@ class Contest {
   void hessian(Vec u, Vec direction, Vec image);
   /// The preconditioner of the functional, told to packages that can use one.
   void precondition(Vec dual, Vec primal);
+
+  /// Settings without it in their name are left out.
+  std::string word;
 
   /// Counts and clock of methods of ours that run without `functional()`.
   void count(std::int64_t state, std::int64_t adjoint, std::int64_t hessian);

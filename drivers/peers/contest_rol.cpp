@@ -265,7 +265,9 @@ Score run(Contest& contest, const Setting& setting) {
 }  // namespace
 
 void run_rol(Contest& contest, bool inversion, const Shown& show) {
-  for (const auto& setting : settings(contest.bounded(), inversion)) show(run(contest, setting));
+  for (const auto& setting : settings(contest.bounded(), inversion)) {
+    if (setting.name.find(contest.word) != std::string::npos) show(run(contest, setting));
+  }
 }
 
 }  // namespace equipoise::peers

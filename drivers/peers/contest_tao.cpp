@@ -188,7 +188,9 @@ Score run(Contest& contest, const Setting& setting) {
 }  // namespace
 
 void run_tao(Contest& contest, bool /*inversion*/, const Shown& show) {
-  for (const auto& setting : settings(contest.bounded())) show(run(contest, setting));
+  for (const auto& setting : settings(contest.bounded())) {
+    if (setting.name.find(contest.word) != std::string::npos) show(run(contest, setting));
+  }
 }
 
 }  // namespace equipoise::peers

@@ -1,6 +1,7 @@
 // One reduced functional, three packages: our methods, PETSc TAO and Trilinos ROL, until the same
 // external criterion holds.
-// Run: mpirun -n 1 control_peers [quadratic|bounds|inversion] [cells] [beta]
+// Run: mpirun -n 1 control_peers [quadratic|bounds|inversion] [cells] [beta] [WORD]
+// With a WORD only those settings of the other packages run that have it in their name.
 #include "contest.hpp"
 
 #include <equipoise/control/all_at_once.hpp>
@@ -35,6 +36,8 @@ std::shared_ptr<control::Tracking> tracking(const parallel::Comm& comm, std::int
   return problem;
 }
 
+std::string word;  // what settings of other packages must have in their name
+
 control::Primal zero(control::ReducedFunctional& functional) { return functional.space().primal(); }
 
 /// Steps a method of ours until the referee is satisfied with the control that `control` gives.
@@ -68,6 +71,7 @@ void print(const Score& s, const parallel::Comm& comm) {
 }
 
 void others(Contest& contest, bool inversion) {
+  contest.word = word;
   const auto show = [&](const Score& score) { print(score, contest.space().comm()); };
   run_tao(contest, inversion, show);
 #ifdef EQUIPOISE_ROL
@@ -171,6 +175,7 @@ int main(int argc, char** argv) {
     const std::string which = argc > 1 ? argv[1] : "all";
     const std::int64_t cells = argc > 2 ? std::atoll(argv[2]) : 0;
     const double only = argc > 3 ? std::atof(argv[3]) : 0.0;
+    if (argc > 4) peers::word = argv[4];
     linalg::start_petsc(comm);
     for (const double beta : {1e-2, 1e-4, 1e-6}) {
       if (only > 0.0 && beta != only) continue;

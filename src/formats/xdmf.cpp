@@ -95,41 +95,67 @@ std::string item(const std::string& dimensions, const std::string& type, const s
       dimensions, type, name);
 }
 
-std::string description(const XdmfPiece& piece, const Sizes& sizes) {
-  std::string text =
-      "<?xml version=\"1.0\" ?>\n<Xdmf Version=\"3.0\">\n <Domain>\n"
-      "  <Grid Name=\"solution\" GridType=\"Uniform\">\n";
-  std::string node_count = std::to_string(sizes.nodes);
+struct Place {
+  std::string geometry;    ///< topology and geometry of a grid
+  std::string node_count;  ///< dimensions of a function
+};
+
+Place place_of(const XdmfPiece& piece, const Sizes& sizes) {
+  Place place;
   if (piece.axes.empty()) {
-    text += fmt::format(
+    place.node_count = std::to_string(sizes.nodes);
+    place.geometry = fmt::format(
         "   <Topology TopologyType=\"{}\" NumberOfElements=\"{}\">{}</Topology>\n"
         "   <Geometry GeometryType=\"XYZ\">{}</Geometry>\n",
         piece.cell, sizes.cells,
         item(fmt::format("{} {}", sizes.cells, corners(piece.cell)), "Int", "cells"),
-        item(node_count + " 3", "Float", "points"));
-  } else {
-    // A box of less than three dimensions has one node in the others.
-    const std::string count = std::to_string(piece.axes.size());
-    node_count.clear();
-    std::string axes;
-    for (int d = 2; d >= 0; --d)
-      node_count += (d < piece.dimension ? count : "1") + std::string(d > 0 ? " " : "");
-    for (int d = 0; d < 3; ++d) {
-      axes += "\n    " +
-              (d < piece.dimension
-                   ? item(count, "Float", "axis")
-                   : std::string("<DataItem Dimensions=\"1\" NumberType=\"Float\" Precision=\"8\" "
-                                 "Format=\"XML\">0</DataItem>"));
-    }
-    text += fmt::format(
-        "   <Topology TopologyType=\"3DRectMesh\" Dimensions=\"{}\"/>\n"
-        "   <Geometry GeometryType=\"VXVYVZ\">{}\n   </Geometry>\n",
-        node_count, axes);
+        item(place.node_count + " 3", "Float", "points"));
+    return place;
   }
-  for (const auto& field : piece.fields) {
-    text += fmt::format(
+  // A box of less than three dimensions has one node in the others.
+  const std::string count = std::to_string(piece.axes.size());
+  std::string axes;
+  for (int d = 2; d >= 0; --d)
+    place.node_count += (d < piece.dimension ? count : "1") + std::string(d > 0 ? " " : "");
+  for (int d = 0; d < 3; ++d) {
+    axes += "\n    " +
+            (d < piece.dimension
+                 ? item(count, "Float", "axis")
+                 : std::string("<DataItem Dimensions=\"1\" NumberType=\"Float\" Precision=\"8\" "
+                               "Format=\"XML\">0</DataItem>"));
+  }
+  place.geometry = fmt::format(
+      "   <Topology TopologyType=\"3DRectMesh\" Dimensions=\"{}\"/>\n"
+      "   <Geometry GeometryType=\"VXVYVZ\">{}\n   </Geometry>\n",
+      place.node_count, axes);
+  return place;
+}
+
+std::string description(const XdmfPiece& piece, const Sizes& sizes) {
+  const Place place = place_of(piece, sizes);
+  const auto attribute = [&](const NodalField& field) {
+    return fmt::format(
         "   <Attribute Name=\"{}\" AttributeType=\"Scalar\" Center=\"Node\">{}</Attribute>\n",
-        field.name, item(node_count, "Float", field.name));
+        field.series.empty() ? field.name : field.series,
+        item(place.node_count, "Float", field.name));
+  };
+  std::string text = "<?xml version=\"1.0\" ?>\n<Xdmf Version=\"3.0\">\n <Domain>\n";
+  const bool series = !piece.fields.empty() && !piece.fields[0].series.empty();
+  if (!series) {
+    text += "  <Grid Name=\"solution\" GridType=\"Uniform\">\n" + place.geometry;
+    for (const auto& field : piece.fields) text += attribute(field);
+    return text + "  </Grid>\n </Domain>\n</Xdmf>\n";
+  }
+  text += "  <Grid Name=\"solution\" GridType=\"Collection\" CollectionType=\"Temporal\">\n";
+  for (std::size_t k = 0; k < piece.fields.size();) {
+    const double time = piece.fields[k].time;
+    text +=
+        fmt::format("  <Grid Name=\"solution\" GridType=\"Uniform\">\n   <Time Value=\"{}\"/>\n",
+                    time) +
+        place.geometry;
+    for (; k < piece.fields.size() && piece.fields[k].time == time; ++k)
+      text += attribute(piece.fields[k]);
+    text += "  </Grid>\n";
   }
   return text + "  </Grid>\n </Domain>\n</Xdmf>\n";
 }

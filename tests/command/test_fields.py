@@ -36,9 +36,10 @@ class OnMeshes(CommandTest):
         super().setUp()
         (self.folder / "plate.msh").write_text(plate())
 
-    def read_back(self, directory):
-        """The arrays of an XDMF file by what they are; every size it states must be that of the data."""
-        grid = ElementTree.parse(self.folder / directory / "solution.xdmf").getroot().find("Domain/Grid")
+    def read_back(self, directory, grid=None):
+        """The arrays of an XDMF file (or of one grid in it) by what they are; every size stated must be that of the data."""
+        if grid is None:
+            grid = ElementTree.parse(self.folder / directory / "solution.xdmf").getroot().find("Domain/Grid")
         self.assertEqual(grid.get("GridType"), "Uniform")
 
         def item(element):
@@ -99,6 +100,55 @@ class OnMeshes(CommandTest):
             middle = state[(4,) * dimension]
             np.testing.assert_allclose(state, middle * product, atol=1e-4 * middle)
             np.testing.assert_allclose(axes[0], np.linspace(0, 1, 9), atol=1e-14)
+
+    def test_output_of_a_series_in_time(self):
+        self.solve("problem.family=control", "problem.name=heat-control", "problem.cells=8", "problem.steps=6",
+                   "stop.tolerance=1e-6", ranks=2)
+        self.assertEqual(self.command("export", "run.h5", "--xdmf", "out", ranks=3).code, 0)
+        series = ElementTree.parse(self.folder / "out" / "solution.xdmf").getroot().find("Domain/Grid")
+        self.assertEqual((series.get("GridType"), series.get("CollectionType")), ("Collection", "Temporal"))
+        grids = series.findall("Grid")
+        self.assertEqual(len(grids), 6)
+        before = None
+        for k, grid in enumerate(grids):
+            self.assertAlmostEqual(float(grid.find("Time").get("Value")), (k + 1) / 6)
+            _, _, axes, fields = self.read_back("out", grid)
+            self.assertEqual(sorted(fields), ["control", "state"])
+            # One Euler step, on the interior: (y - before)/dt - y_xx = u.
+            y, u = fields["state"][1:-1], fields["control"][1:-1]
+            laplace = np.diff(fields["state"], 2) * 64
+            np.testing.assert_allclose((y - (0 if before is None else before)) * 6 - laplace, u, atol=1e-8)
+            before = y
+
+    def test_output_of_a_coefficient(self):
+        self.solve("problem.family=control", "problem.name=coefficient", "problem.cells=8", "stop.tolerance=1e-6", ranks=2)
+        self.assertEqual(self.command("export", "run.h5", "--xdmf", "out", "--csv", "table", ranks=3).code, 0)
+        topology, (cells,), (points,), fields = self.read_back("out")
+        self.assertEqual((topology.get("TopologyType"), cells.shape), ("Triangle", (128, 3)))
+        table = np.genfromtxt(self.folder / "table" / "coefficient.csv", delimiter=",", names=True)
+        np.testing.assert_allclose(fields["control"], table["m"], rtol=1e-14)
+        np.testing.assert_allclose(points[:, 1], table["y"], atol=1e-14)
+        on_boundary = np.any((points[:, :2] == 0) | (points[:, :2] == 1), axis=1)
+        self.assertEqual(np.abs(fields["state"][on_boundary]).max(), 0.0)
+        self.assertGreater(fields["state"][~on_boundary].min(), 0.0)
+        self.assertEqual(self.command("plot", "run.h5", "--fields", "-o", "fields.png", ranks=1).code, 0)
+
+    def test_all_at_once_and_bounded_states(self):
+        case = [*MESH, "problem.refine=1", "stop.tolerance=1e-9"]
+        reduced = self.solve(*case, out="reduced.h5", ranks=1)
+        both = self.solve(*case, "method.name=all-at-once", out="both.h5", ranks=3)
+        self.assertLess(both["iterations"], 50)
+        self.assertAlmostEqual(both["certificate"]["cost"] / reduced["certificate"]["cost"], 1.0, delta=1e-8)
+        self.assertEqual(self.command("verify", "both.h5", ranks=2).code, 0)
+        bounded = self.solve(*case[:-1], "problem.upper=0.01", "stop.tolerance=1e-4", out="bounded.h5", ranks=2)
+        self.assertGreater(bounded["certificate"]["cost"], reduced["certificate"]["cost"])
+        self.assertLess(bounded["certificate"]["complementarity_relative"], 1e-3)
+        self.assertEqual(self.command("verify", "bounded.h5", ranks=1).code, 0)
+        for keys, words in ((["problem.upper=-1"], "below 0"), (["problem.upper=0.1", "problem.cubic=1"], "linear equation"),
+                            (["method.name=all-at-once", "problem.advection=[1, 0]"], "without advection")):
+            ended = self.command("solve", *MESH, *keys, "--quiet", ranks=2)
+            self.assertEqual(ended.code, 2, ended.err)
+            self.assertIn(words, ended.err)
 
     def test_resumes_on_another_number_of_ranks(self):
         case = [*MESH, "problem.cubic=3", "method.name=lbfgs", "stop.tolerance=1e-8"]

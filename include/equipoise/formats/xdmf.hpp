@@ -8,10 +8,13 @@
 
 namespace equipoise::formats {
 
-/// Values at the nodes that a rank owns.
+/// Values at the nodes that a rank owns. Fields of a series in time have a time each and share the
+/// name `series`; the names of their datasets differ.
 struct NodalField {
   std::string name;
   std::vector<double> values;
+  std::string series = {};
+  double time = 0.0;
 };
 
 /// What one rank holds of functions on a mesh: the nodes first_node, first_node + 1, ... of `nodes`
@@ -29,7 +32,8 @@ struct XdmfPiece {
 };
 
 /// Writes DIRECTORY/solution.xdmf, which ParaView opens, and DIRECTORY/solution.h5, which it points
-/// to: /points and /cells, or /axis, and one dataset a function. Ranks write their rows in turn.
+/// to: /points and /cells, or /axis, and one dataset a function. Where fields are series, all must
+/// be, in the order of time: a temporal collection. Ranks write their rows in turn.
 /// **Collective.** Returns both paths. Throws CheckpointError where the files cannot be written.
 std::vector<std::string> write_xdmf(const parallel::Comm& comm, const std::string& directory,
                                     const XdmfPiece& piece);

@@ -171,7 +171,65 @@ class Inversion : public solve::Instance {
     return {path};
   }
 
+  /// Coefficient, variances where there are any, and the state, at the vertices of the triangles.
+  std::vector<std::string> export_xdmf(state::Stateful& solution,
+                                       const std::string& directory) override {
+    const auto n = options_.values.cells;
+    const control::Space& space = functional_->space();
+    const auto owned = space.partition().range(space.comm().rank());
+    formats::XdmfPiece piece;
+    piece.cell = "Triangle";
+    piece.first_node = owned.begin;
+    piece.nodes = space.partition().size();
+    for (auto node = owned.begin; node < owned.end; ++node) {
+      const auto i = node % (n + 1), j = node / (n + 1);
+      for (const auto at : {i, j, std::int64_t{0}})
+        piece.points.push_back(static_cast<double>(at) / static_cast<double>(n));
+      if (i == n || j == n) continue;  // the two triangles of the square above and to the right
+      for (const auto corner : {node, node + 1, node + n + 2, node, node + n + 2, node + n + 1})
+        piece.cells.push_back(corner);
+    }
+    const control::Primal m = stored(solution);
+    const auto add = [&](const std::string& name, Vec v) {
+      const linalg::ConstEntries values(v);
+      piece.fields.push_back({name, {values.span().begin(), values.span().end()}});
+    };
+    add("control", m.values);
+    if (with_variance_) {
+      for (const std::string name : {"prior_variance", "posterior_variance"})
+        add(name, stored(solution, name).values);
+    }
+    functional_->value(m);
+    add("state", at_vertices(functional_->state()));
+    return formats::write_xdmf(space.comm(), directory, piece);
+  }
+
  private:
+  /// The values at the vertices of a function on the interior of the lattice of twice the cells,
+  /// zero on the boundary. **Collective.**
+  [[nodiscard]] linalg::Vector at_vertices(Vec lattice) const {
+    const auto n = options_.values.cells;
+    linalg::Vector result = functional_->space().primal().values;
+    std::vector<PetscInt> from, to;
+    const auto owned = functional_->space().partition().range(functional_->space().comm().rank());
+    for (auto node = owned.begin; node < owned.end; ++node) {
+      const auto i = node % (n + 1), j = node / (n + 1);
+      if (i == 0 || i == n || j == 0 || j == n) continue;
+      from.push_back(static_cast<PetscInt>((2 * j - 1) * (2 * n - 1) + 2 * i - 1));
+      to.push_back(static_cast<PetscInt>(node));
+    }
+    linalg::IndexSet source, target;
+    linalg::Scatter scatter;
+    const auto size = static_cast<PetscInt>(from.size());
+    linalg::check(
+        ISCreateGeneral(PETSC_COMM_SELF, size, from.data(), PETSC_COPY_VALUES, source.put()));
+    linalg::check(
+        ISCreateGeneral(PETSC_COMM_SELF, size, to.data(), PETSC_COPY_VALUES, target.put()));
+    linalg::check(VecScatterCreate(lattice, source, result, target, scatter.put()));
+    linalg::check(VecScatterBegin(scatter, lattice, result, INSERT_VALUES, SCATTER_FORWARD));
+    linalg::check(VecScatterEnd(scatter, lattice, result, INSERT_VALUES, SCATTER_FORWARD));
+    return result;
+  }
   [[nodiscard]] control::Primal start() const {
     return functional_->interpolate([](const Point&) { return std::log(2.0); });
   }

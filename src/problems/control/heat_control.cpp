@@ -2,6 +2,7 @@
 
 #include <equipoise/control/heat.hpp>
 #include <equipoise/control/reduced_cg.hpp>
+#include <equipoise/formats/xdmf.hpp>
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/problems/control/nodal.hpp>
 
@@ -119,6 +120,9 @@ class HeatControl : public solve::Instance {
 
   std::vector<std::string> export_csv(state::Stateful& solution,
                                       const std::string& directory) override;
+  /// Control and state at the end of every step, as a temporal collection.
+  std::vector<std::string> export_xdmf(state::Stateful& solution,
+                                       const std::string& directory) override;
 
  private:
   [[nodiscard]] control::Primal control_of(state::Stateful& solution) const;
@@ -126,6 +130,31 @@ class HeatControl : public solve::Instance {
   std::unique_ptr<linalg::SolverOptions> petsc_;
   std::shared_ptr<control::Heat> problem_;
   std::unique_ptr<control::SpaceTime> space_;
+};
+
+/// One step of the scheme by multigrid and the products of the grid's directions.
+class Stepper {
+ public:
+  explicit Stepper(const control::Heat& problem)
+      : grid_(problem.grid()),
+        scheme_(problem.hierarchy, problem.theta * problem.dt(), 1.0, "certificate_"),
+        outside_((1.0 - problem.theta) * problem.dt()),
+        image_(grid_.vector()),
+        stiffness_(grid_.vector()) {}
+  /// v := B^-1 (M (v + factor w) - (1 - theta) dt K v), B = M + theta dt K. **Collective.**
+  void advance(Vec v, double factor, Vec w) {
+    grid_.apply(v, stiffness_, nullptr);
+    check(VecAXPY(v, factor, w));
+    grid_.apply(v, nullptr, image_);
+    check(VecAXPY(image_, -outside_, stiffness_));
+    scheme_.solve(image_, v, 1e-12);
+  }
+
+ private:
+  const control::Grid& grid_;
+  control::Multigrid scheme_;
+  double outside_;
+  linalg::Vector image_, stiffness_;
 };
 
 /// Takes the one partitioned array named `control` out of any solution.
@@ -146,32 +175,22 @@ control::Primal HeatControl::control_of(state::Stateful& solution) const {
 solve::Certificate HeatControl::certify(state::Stateful& solution) {
   const control::Grid& grid = problem_->grid();
   const double dt = problem_->dt();
-  control::Multigrid scheme(problem_->hierarchy, problem_->theta * dt, 1.0, "certificate_");
-  const double outside = (1.0 - problem_->theta) * dt;
+  Stepper scheme(*problem_);
   const auto target_at = [&](double time) {
     return grid.interpolate([&](const Point& x) { return problem_->target(x, time); });
   };
   const auto gradient = [&](const control::Primal& u, double& cost) {
     std::vector<linalg::Vector> states;
-    auto state = grid.vector(), slice = grid.vector(), image = grid.vector();
-    auto stiffness = grid.vector();
-    // v := B^-1 (M (v + factor w) - (1 - theta) dt K v)
-    const auto advance = [&](Vec v, double factor, Vec w) {
-      grid.apply(v, stiffness, nullptr);
-      check(VecAXPY(v, factor, w));
-      grid.apply(v, nullptr, image);
-      check(VecAXPY(image, -outside, stiffness));
-      scheme.solve(image, v, 1e-12);
-    };
+    auto state = grid.vector(), slice = grid.vector();
     cost = 0.0;
-    if (outside > 0.0 && !problem_->terminal) {
+    if (problem_->theta < 1.0 && !problem_->terminal) {
       const auto start = target_at(0.0);
       cost += 0.25 * dt * grid.inner(start, start);
     }
     for (std::int64_t k = 0; k < options_.steps; ++k) {
       space_->read(u.values, k, slice);
       cost += 0.5 * dt * options_.beta * grid.inner(slice, slice);
-      advance(state, dt, slice);
+      scheme.advance(state, dt, slice);
       states.push_back(linalg::copy(state));
     }
     control::Primal result = space_->primal();
@@ -180,7 +199,7 @@ solve::Certificate HeatControl::certify(state::Stateful& solution) {
       auto& misfit = states[static_cast<std::size_t>(k)];
       check(VecAXPY(misfit, -1.0, target_at(dt * static_cast<double>(k + 1))));
       cost += 0.5 * problem_->weight(k) * grid.inner(misfit, misfit);
-      advance(adjoint, problem_->weight(k), misfit);
+      scheme.advance(adjoint, problem_->weight(k), misfit);
       space_->read(u.values, k, slice);
       check(VecAXPBY(slice, 1.0, options_.beta, adjoint));
       space_->write(slice, k, result.values);
@@ -214,6 +233,34 @@ std::vector<std::string> HeatControl::export_csv(state::Stateful& solution,
     });
   }
   return {path};
+}
+
+std::vector<std::string> HeatControl::export_xdmf(state::Stateful& solution,
+                                                  const std::string& directory) {
+  const control::Grid& grid = problem_->grid();
+  const auto u = control_of(solution);
+  formats::XdmfPiece piece;
+  piece.dimension = grid.shape().dimension;
+  piece.axes = grid.coordinates();
+  piece.first_node = grid.owned().begin;
+  piece.nodes = grid.nodes();
+  Stepper scheme(*problem_);
+  auto state = grid.vector(), slice = grid.vector();
+  for (std::int64_t k = 0; k < options_.steps; ++k) {
+    space_->read(u.values, k, slice);
+    scheme.advance(state, problem_->dt(), slice);
+    const double time = problem_->dt() * static_cast<double>(k + 1);
+    const auto add = [&](const std::string& name, Vec v) {
+      const linalg::ConstEntries values(v);
+      piece.fields.push_back({fmt::format("{}_{}", name, k + 1),
+                              {values.span().begin(), values.span().end()},
+                              name,
+                              time});
+    };
+    add("control", slice);
+    add("state", state);
+  }
+  return formats::write_xdmf(grid.comm(), directory, piece);
 }
 
 }  // namespace
