@@ -543,7 +543,10 @@ def main():
     parser.add_argument("--flips", type=int, default=1000)
     parser.add_argument("--others", type=int, default=10)
     parser.add_argument("--only", type=lambda text: text.split(","), default=[])
-    return 1 if Study(parser.parse_args()).run() else 0
+    parser.add_argument("--limit", type=float, default=LIMIT, help="seconds that a run may take (default 30)")
+    given = parser.parse_args()
+    globals()["LIMIT"] = given.limit
+    return 1 if Study(given).run() else 0
 
 
 if __name__ == "__main__":
