@@ -112,7 +112,7 @@ class FieldReader : public FieldVisitor {
     const std::string name(field);
     Entry& entry = find(name);
     match(name, entry, shape, false);
-    std::memcpy(out, entry.bytes->data(), entry.bytes->size());
+    if (!entry.bytes->empty()) std::memcpy(out, entry.bytes->data(), entry.bytes->size());
     if (rank_ == 0) entry.sum = checksum(0, shape.rows() * shape.width(), out);
   }
   template <class T>

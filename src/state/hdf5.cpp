@@ -271,6 +271,8 @@ Handle create_dataset(hid_t parent, const std::string& name, const Shape& shape)
   const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, name);
   require(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), name);
   require(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), name);
+  // The same state is the same file, whenever it is written.
+  require(H5Pset_obj_track_times(creation.get(), false), name);
   const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, name);
   require(H5Pset_create_intermediate_group(links.get(), 1), name);
   return {H5Dcreate2(parent, name.c_str(), shape.integer ? H5T_STD_I64LE : H5T_IEEE_F64LE,
