@@ -28,6 +28,7 @@ const std::vector<Bench>& benches() {
          return bench_times(comm, {"problem.name=traffic", "bench.levels=[1e-4, 1e-8, 1e-12]"},
                             words);
        }},
+      {"obstacle", "the obstacle problem next to PETSc's SNESVI", bench_obstacle},
       {"bilevel-trials", "many bilevel runs from a list, continued where it was interrupted",
        bench_bilevel_trials},
       {"control", "solvers of PDE-constrained problems, in Poisson solves", bench_control},

@@ -59,6 +59,7 @@ const std::vector<solve::MethodEntry>& methods() {
     list.push_back(path_projection_method());
     list.push_back(halpern_pdhg_method());
     list.push_back(semismooth_newton_method());
+    list.push_back(nested_active_set_method());
     append(list, bilevel_methods());
     append(list, control_methods());
     append(list, pareto_methods());

@@ -1,3 +1,5 @@
+#include "obstacle_active_set.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/partition/grid.hpp>
 #include <equipoise/problems/vi/instance.hpp>
@@ -141,7 +143,51 @@ struct ObstacleOptions {
   }
 };
 
+/// The methods of the family, and the multigrid where the grid can be halved (the default there).
+class ObstacleInstance : public VariationalInstance {
+ public:
+  ObstacleInstance(const parallel::Comm& comm, state::Config& config,
+                   std::shared_ptr<const Obstacle> problem, std::int64_t n)
+      : VariationalInstance(comm, config, problem, vi::ProblemView(*problem)),
+        comm_(comm),
+        problem_(std::move(problem)),
+        n_(n),
+        by_residual_(config.text("stop.measure", "residual") == "residual") {}
+
+  [[nodiscard]] std::vector<std::string> methods() const override {
+    std::vector<std::string> names = VariationalInstance::methods();
+    if (by_residual_ && ObstacleActiveSet::fits(n_))
+      names.insert(names.begin(), "nested-active-set");
+    return names;
+  }
+  std::unique_ptr<solve::Method> make_method(const std::string& name,
+                                             state::Config& config) override {
+    if (name != "nested-active-set") return VariationalInstance::make_method(name, config);
+    if (!by_residual_ || !ObstacleActiveSet::fits(n_)) {
+      throw ConfigurationError(
+          "method.name = {}: it measures the residual, on grids of c 2^k + 1 points a side with c "
+          "at most 64, not {}; use accelerated-gradient",
+          name, n_);
+    }
+    ObstacleActiveSetOptions options;
+    config.read("method", options);
+    return std::make_unique<ObstacleActiveSet>(comm_, problem_, n_, options);
+  }
+
+ private:
+  parallel::Comm comm_;
+  std::shared_ptr<const Obstacle> problem_;
+  std::int64_t n_;
+  bool by_residual_;
+};
+
 }  // namespace
+
+solve::MethodEntry nested_active_set_method() {
+  return {"vi", "nested-active-set",
+          "obstacle problems: active sets from grid to grid, multigrid for the free points",
+          [](state::OptionVisitor& visit) { ObstacleActiveSetOptions{}.describe(visit); }};
+}
 
 solve::ProblemEntry obstacle_problem() {
   return {
@@ -150,7 +196,9 @@ solve::ProblemEntry obstacle_problem() {
       [](const parallel::Comm& comm, state::Config& config) -> std::unique_ptr<solve::Instance> {
         ObstacleOptions options;
         config.read("problem", options);
-        return make_instance(comm, config, Obstacle(options.n, comm.size(), comm.rank()));
+        return std::make_unique<ObstacleInstance>(
+            comm, config, std::make_shared<const Obstacle>(options.n, comm.size(), comm.rank()),
+            options.n);
       }};
 }
 

@@ -83,9 +83,11 @@ void HalpernPdhg::step() {
   if (inner_ % restart_check == 0) {
     const double r = fixed_point_residual();
     if (inner_ == 0) first_residual_ = r;
+    const bool stalls = r < 0.8 * first_residual_ && r > last_residual_;
     const bool artificial =
         inner_ > 100 && static_cast<double>(inner_) > 0.36 * static_cast<double>(total_);
-    if (inner_ > 0 && (r < 0.2 * first_residual_ || artificial)) return restart();
+    last_residual_ = r;
+    if (inner_ > 0 && (r < 0.2 * first_residual_ || stalls || artificial)) return restart();
   }
   move();
 }
@@ -244,6 +246,7 @@ void HalpernPdhg::fields(state::FieldVisitor& visit) {
   visit.partitioned("y_anchor", rows, part, 1, y_anchor_);
   visit.scalar("primal_weight", weight_);
   visit.scalar("first_fixed_point_residual", first_residual_);
+  visit.scalar("last_fixed_point_residual", last_residual_);
   visit.scalar("inner_iterations", inner_);
   visit.scalar("total_iterations", total_);
   visit.scalar("next_polish", next_polish_);

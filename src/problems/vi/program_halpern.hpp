@@ -41,8 +41,9 @@ struct ProgramSolution : state::Stateful {
 ///     z := (k+1)/(k+2) ((1+rho) z' - rho z) + 1/(k+2) anchor,
 ///
 /// tau = eta / w, sigma = eta w, eta = 0.99 / |A|; rho = 1 for linear programs. Quadratic ones take
-/// the smooth step of Condat and Vu, 1/tau = w / eta + |Q|, and rho = 0. Restarts: r < 0.2 r0, or k
-/// > 0.36 of all iterations; the weight w then follows the distances moved.
+/// the smooth step of Condat and Vu, 1/tau = w / eta + |Q|, and rho = 0. Restarts: r < 0.2 r0; or r
+/// < 0.8 r0 and growing; or k > 0.36 of all iterations (the three criteria of PDLP). The weight w
+/// then follows the distances moved.
 ///
 /// Two products with A an iteration (three with Q), each followed at once by what its line needs:
 /// one pass over A' with the columns and one over A with the rows. Each entry is computed by one
@@ -99,7 +100,7 @@ class HalpernPdhg final : public solve::Method {
   double eta_ = 1.0, curvature_ = 0.0;
 
   Vector x_, y_, x_anchor_, y_anchor_;  // the state
-  double weight_ = 1.0, first_residual_ = 0.0;
+  double weight_ = 1.0, first_residual_ = 0.0, last_residual_ = 0.0;
   double polish_cost_ = -1.0;  // operations, found when first asked for
   std::int64_t inner_ = 0, total_ = 0, next_polish_ = 0;
   ProgramSolution best_;

@@ -74,7 +74,8 @@ class Obstacle {
 
 static_assert(equipoise::vi::PartitionedProblem<Obstacle>);
 
-/// Registry entry: family vi, name obstacle.
+/// Registry entries: family vi, name obstacle, and its own method.
 solve::ProblemEntry obstacle_problem();
+solve::MethodEntry nested_active_set_method();
 
 }  // namespace equipoise::problems
