@@ -12,7 +12,6 @@ Contest::Contest(Factory make,
                  double lower, double upper, double target)
     : make_(std::move(make)), lower_(lower), upper_(upper), target_(target) {
   referee_ = make_();
-  functional_ = referee_;
   start_ = start(*referee_);
   for (auto* primal : {&point_, &work_, &referee_point_}) *primal = referee_->space().primal();
   for (auto* dual : {&dual_, &referee_dual_}) *dual = referee_->space().dual();
@@ -41,7 +40,7 @@ double Contest::projected_gradient(Vec iterate) {
 }
 
 void Contest::begin(const std::string& solver) {
-  functional_ = make_();
+  functional_.reset();
   standing_ = differentiated_ = false;
   score_ = {};
   score_.solver = solver;
@@ -66,7 +65,7 @@ Score Contest::end(const std::string& note) {
     score_.seconds = MPI_Wtime() - clock_ - paused_;
     score_.note = note;
   }
-  if (score_.pde_solves() == 0) {
+  if (score_.pde_solves() == 0 && functional_) {
     for (const auto& [kind, count] : functional_->counters()) {
       if (kind == "state_solves") score_.state = count;
       if (kind == "adjoint_solves") score_.adjoint = count;
@@ -85,7 +84,7 @@ void Contest::stand_at(Vec u) {
   if (standing_) check(VecEqual(u, point_.values, &same));
   if (same == PETSC_TRUE) return;
   check(VecCopy(u, point_.values));
-  value_ = functional_->value(point_);
+  value_ = functional()->value(point_);
   standing_ = true;
   differentiated_ = false;
 }
@@ -97,26 +96,26 @@ double Contest::value(Vec u) {
 
 void Contest::gradient(Vec u, Vec derivative) {
   stand_at(u);
-  if (!differentiated_) functional_->derivative(dual_);
+  if (!differentiated_) functional()->derivative(dual_);
   differentiated_ = true;
   check(VecCopy(dual_.values, derivative));
 }
 
 void Contest::hessian(Vec u, Vec direction, Vec image) {
   stand_at(u);
-  if (!differentiated_) functional_->derivative(dual_);
+  if (!differentiated_) functional()->derivative(dual_);
   differentiated_ = true;
   control::Primal d = space().primal();
   control::Dual out = space().dual();
   check(VecCopy(direction, d.values));
-  functional_->hessian(d, out);
+  functional()->hessian(d, out);
   check(VecCopy(out.values, image));
 }
 
 void Contest::precondition(Vec dual, Vec primal) {
   control::Dual f = space().dual();
   check(VecCopy(dual, f.values));
-  functional_->precondition(f, work_);
+  functional()->precondition(f, work_);
   check(VecCopy(work_.values, primal));
 }
 

@@ -29,7 +29,8 @@ class Contest {
   Contest(Factory make, const std::function<control::Primal(control::ReducedFunctional&)>& start,
           double lower, double upper, double target = 1e-8);
 
-  /// A fresh functional with counters at zero; starts the clock. **Collective.**
+  /// Starts the clock; the functional is made afresh at its first use, so that every solver pays
+  /// for the set-up of what it uses.
   void begin(const std::string& solver);
   /// Shows an iterate. True once the target is reached. **Collective**, two PDE solves that do not
   /// count.
@@ -41,10 +42,11 @@ class Contest {
   [[nodiscard]] double lower() const { return lower_; }
   [[nodiscard]] double upper() const { return upper_; }
   [[nodiscard]] const control::Primal& start() const { return start_; }
-  [[nodiscard]] const std::shared_ptr<control::ReducedFunctional>& functional() const {
+  [[nodiscard]] const std::shared_ptr<control::ReducedFunctional>& functional() {
+    if (!functional_) functional_ = make_();
     return functional_;
   }
-  [[nodiscard]] const control::Space& space() const { return functional_->space(); }
+  [[nodiscard]] const control::Space& space() const { return referee_->space(); }
 
   /// The three calls of every package: solves are made again only if the point has changed.
   double value(Vec u);
@@ -69,8 +71,9 @@ class Contest {
   Score score_;
 };
 
-/// The solvers of PETSC TAO and of Trilinos ROL on a contest.
-std::vector<Score> run_tao(Contest& contest, bool inversion);
-std::vector<Score> run_rol(Contest& contest, bool inversion);
+/// The solvers of PETSc TAO and of Trilinos ROL on a contest; each score is shown when it stands.
+using Shown = std::function<void(const Score&)>;
+void run_tao(Contest& contest, bool inversion, const Shown& show);
+void run_rol(Contest& contest, bool inversion, const Shown& show);
 
 }  // namespace equipoise::peers

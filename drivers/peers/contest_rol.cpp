@@ -264,12 +264,8 @@ Score run(Contest& contest, const Setting& setting) {
 
 }  // namespace
 
-std::vector<Score> run_rol(Contest& contest, bool inversion) {
-  std::vector<Score> scores;
-  for (const auto& setting : settings(contest.bounded(), inversion)) {
-    scores.push_back(run(contest, setting));
-  }
-  return scores;
+void run_rol(Contest& contest, bool inversion, const Shown& show) {
+  for (const auto& setting : settings(contest.bounded(), inversion)) show(run(contest, setting));
 }
 
 }  // namespace equipoise::peers

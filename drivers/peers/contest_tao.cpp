@@ -187,10 +187,8 @@ Score run(Contest& contest, const Setting& setting) {
 
 }  // namespace
 
-std::vector<Score> run_tao(Contest& contest, bool /*inversion*/) {
-  std::vector<Score> scores;
-  for (const auto& setting : settings(contest.bounded())) scores.push_back(run(contest, setting));
-  return scores;
+void run_tao(Contest& contest, bool /*inversion*/, const Shown& show) {
+  for (const auto& setting : settings(contest.bounded())) show(run(contest, setting));
 }
 
 }  // namespace equipoise::peers

@@ -1,5 +1,6 @@
 // One reduced functional, three packages: our methods, PETSc TAO and Trilinos ROL, until the same
-// external criterion holds. Run: mpirun -n 1 control_peers [quadratic|bounds|inversion] [cells]
+// external criterion holds.
+// Run: mpirun -n 1 control_peers [quadratic|bounds|inversion] [cells] [beta]
 #include "contest.hpp"
 
 #include <equipoise/control/all_at_once.hpp>
@@ -47,30 +48,30 @@ Score run_ours(Contest& contest, Method& method, const Control& control) {
   return contest.end("500 steps");
 }
 
-void print(const parallel::Comm& comm, const std::string& title, const std::vector<Score>& scores) {
+void print_title(const parallel::Comm& comm, const std::string& title) {
   if (comm.rank() != 0) return;
   fmt::print("\n{}\n{:<50} {:>6} {:>7} {:>7} {:>10} {:>9}\n", title, "solver", "state", "adjoint",
              "hessian", "PDE solves", "seconds");
-  for (const auto& s : scores) {
-    if (s.pde_solves() == 0) {
-      fmt::print("{:<50} {:>6} {:>7} {:>7} {:>10} {:>9.3f} {}\n", s.solver, "-", "-", "-", "-",
-                 s.seconds, s.note);
-    } else {
-      fmt::print("{:<50} {:>6} {:>7} {:>7} {:>10} {:>9.3f} {}\n", s.solver, s.state, s.adjoint,
-                 s.hessian, s.pde_solves(), s.seconds, s.reached ? "" : "NOT REACHED: " + s.note);
-    }
+}
+
+void print(const Score& s, const parallel::Comm& comm) {
+  if (comm.rank() != 0) return;
+  const std::string note = s.reached || s.pde_solves() == 0 ? s.note : "NOT REACHED: " + s.note;
+  if (s.pde_solves() == 0) {
+    fmt::print("{:<50} {:>6} {:>7} {:>7} {:>10} {:>9.3f} {}\n", s.solver, "-", "-", "-", "-",
+               s.seconds, note);
+  } else {
+    fmt::print("{:<50} {:>6} {:>7} {:>7} {:>10} {:>9.3f} {}\n", s.solver, s.state, s.adjoint,
+               s.hessian, s.pde_solves(), s.seconds, note);
   }
   std::fflush(stdout);
 }
 
-void add(std::vector<Score>& to, std::vector<Score> more) {
-  for (auto& score : more) to.push_back(std::move(score));
-}
-
-void others(std::vector<Score>& scores, Contest& contest, bool inversion) {
-  add(scores, run_tao(contest, inversion));
+void others(Contest& contest, bool inversion) {
+  const auto show = [&](const Score& score) { print(score, contest.space().comm()); };
+  run_tao(contest, inversion, show);
 #ifdef EQUIPOISE_ROL
-  add(scores, run_rol(contest, inversion));
+  run_rol(contest, inversion, show);
 #endif
 }
 
@@ -81,11 +82,11 @@ void quadratic(const parallel::Comm& comm, std::int64_t cells, double beta) {
         return std::make_shared<control::TrackingFunctional>(problem, control::Riesz::mass, 1e-12);
       },
       zero, -1e308, 1e308);
-  std::vector<Score> scores;
+  print_title(comm, fmt::format("tracking, Q1, {} cells, beta = {:.0e}", cells, beta));
   {
     contest.begin("equipoise reduced-cg");
     control::ReducedCg method(contest.functional());
-    scores.push_back(run_ours(contest, method, [&]() -> Vec { return method.control().values; }));
+    print(run_ours(contest, method, [&]() -> Vec { return method.control().values; }), comm);
   }
   for (const std::int64_t cycles : {1, 2}) {
     contest.begin(fmt::format("equipoise all-at-once, {} cycles", cycles));
@@ -99,10 +100,9 @@ void quadratic(const parallel::Comm& comm, std::int64_t cells, double beta) {
     for (const auto& [kind, count] : method.counters())
       total += kind == "multigrid_cycles" ? count : 0;
     if (score.reached) score.note = fmt::format("{} multigrid cycles", comm.max(total));
-    scores.push_back(score);
+    print(score, comm);
   }
-  others(scores, contest, false);
-  print(comm, fmt::format("tracking, Q1, {} cells, beta = {:.0e}", cells, beta), scores);
+  others(contest, false);
 }
 
 void bounds(const parallel::Comm& comm, std::int64_t cells, double beta) {
@@ -121,7 +121,8 @@ void bounds(const parallel::Comm& comm, std::int64_t cells, double beta) {
                                                                1e-12);
         },
         zero, lower, upper);
-    std::vector<Score> scores;
+    print_title(comm, fmt::format("tracking with bounds [{:.3g}, {:.3g}], {} cells, beta = {:.0e}",
+                                  lower, upper, cells, beta));
     contest.begin("equipoise reduced-newton");
     control::ReducedNewton method(problem, {.lower = lower, .upper = upper},
                                   {.inner_tolerance = 1e-12});
@@ -131,12 +132,8 @@ void bounds(const parallel::Comm& comm, std::int64_t cells, double beta) {
       if (kind == "adjoint_solves") score.adjoint = comm.max(count);
       if (kind == "hessian_actions") score.hessian = comm.max(count);
     }
-    scores.push_back(score);
-    others(scores, contest, false);
-    print(comm,
-          fmt::format("tracking with bounds [{:.3g}, {:.3g}], {} cells, beta = {:.0e}", lower,
-                      upper, cells, beta),
-          scores);
+    print(score, comm);
+    others(contest, false);
   }
 }
 
@@ -153,15 +150,14 @@ void inversion(const parallel::Comm& comm, std::int64_t cells) {
             .interpolate([](const control::Point&) { return std::log(2.0); });
       },
       -1e308, 1e308);
-  std::vector<Score> scores;
+  print_title(comm, fmt::format("coefficient inversion, {} cells", cells));
   {
     contest.begin("equipoise newton-cg");
     control::NewtonCg method(contest.functional(),
                              control::Primal{linalg::copy(contest.start().values)}, {});
-    scores.push_back(run_ours(contest, method, [&]() -> Vec { return method.control().values; }));
+    print(run_ours(contest, method, [&]() -> Vec { return method.control().values; }), comm);
   }
-  others(scores, contest, true);
-  print(comm, fmt::format("coefficient inversion, {} cells", cells), scores);
+  others(contest, true);
 }
 
 }  // namespace
@@ -174,8 +170,10 @@ int main(int argc, char** argv) {
     const auto comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
     const std::string which = argc > 1 ? argv[1] : "all";
     const std::int64_t cells = argc > 2 ? std::atoll(argv[2]) : 0;
+    const double only = argc > 3 ? std::atof(argv[3]) : 0.0;
     linalg::start_petsc(comm);
     for (const double beta : {1e-2, 1e-4, 1e-6}) {
+      if (only > 0.0 && beta != only) continue;
       if (which == "quadratic" || which == "all") {
         peers::quadratic(comm, cells > 0 ? cells : 128, beta);
       }
