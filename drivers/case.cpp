@@ -210,6 +210,31 @@ Case open_case(const parallel::Comm& comm, state::Config config) {
   return c;
 }
 
+namespace {
+
+/// Everything a run needs, all options read and none left over.
+struct Prepared {
+  Case c;
+  solve::StopOptions stop;
+  solve::SaveOptions save;
+  std::unique_ptr<solve::Method> method;
+};
+
+Prepared prepare(const parallel::Comm& comm, state::Config config) {
+  Prepared p{open_case(comm, std::move(config)), {}, {}, nullptr};
+  p.c.config.read("stop", p.stop);
+  p.c.config.read("run", p.save);
+  p.method = p.c.instance->make_method(p.c.method, p.c.config);
+  p.c.config.reject_unused();
+  return p;
+}
+
+}  // namespace
+
+void try_case(const parallel::Comm& comm, const RunArguments& arguments) {
+  (void)prepare(comm, initial_config(comm, arguments));
+}
+
 Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
   if (!arguments.out.empty()) state::check_output(comm, arguments.out, arguments.overwrite);
   if (!arguments.json.empty() && arguments.json != "-") {
@@ -218,14 +243,7 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
   state::Config config = initial_config(comm, arguments);
   if (arguments.max_time > 0.0)
     config.set("stop.max_seconds", fmt::format("{}", arguments.max_time));
-  Case c = open_case(comm, std::move(config));
-  solve::StopOptions stop;
-  solve::SaveOptions save;
-  c.config.read("stop", stop);
-  c.config.read("run", save);
-  const std::unique_ptr<solve::Method> method = c.instance->make_method(c.method, c.config);
-  c.config.reject_unused();
-
+  auto [c, stop, save, method] = prepare(comm, std::move(config));
   const bool speaks = comm.rank() == 0 && !arguments.quiet && arguments.json != "-";
   if (speaks) print_header(comm, c);
   solve::Saving saving;
@@ -264,13 +282,7 @@ int solve_command(const parallel::Comm& comm, const RunArguments& arguments) {
 }
 
 int check_command(const parallel::Comm& comm, const std::vector<std::string>& words) {
-  Case c = open_case(comm, read_words(comm, words));
-  solve::StopOptions stop;
-  solve::SaveOptions save;
-  c.config.read("stop", stop);
-  c.config.read("run", save);
-  const auto method = c.instance->make_method(c.method, c.config);
-  c.config.reject_unused();
+  const auto [c, stop, save, method] = prepare(comm, read_words(comm, words));
   auto* const checked = dynamic_cast<solve::Checked*>(c.instance.get());
   const solve::Facts findings = checked ? checked->check() : solve::Facts{};
   const bool holds = std::none_of(findings.begin(), findings.end(),

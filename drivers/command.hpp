@@ -52,6 +52,9 @@ class MethodSolution final : public state::Stateful {
 state::Config read_words(const parallel::Comm& comm, const std::vector<std::string>& words);
 /// Finds and makes the problem. **Collective.**
 Case open_case(const parallel::Comm& comm, state::Config config);
+/// Makes problem and method of a case and lets them go: throws what is wrong with its options.
+/// **Collective.**
+void try_case(const parallel::Comm& comm, const RunArguments& arguments);
 /// Solves a case and writes its run file if `out` names one. **Collective.**
 Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments);
 /// The directory of the plotting scripts.

@@ -5,10 +5,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
 namespace equipoise::pareto {
+namespace {
+
+constexpr std::array<double, 2> end_shares{1e-2, 1e-4};  ///< of the anchor weight
+
+}  // namespace
 
 void FrontOptions::describe(state::OptionVisitor& visit) {
   visit.choice("scalarisation", scalarisation,
@@ -55,7 +61,12 @@ void FrontPlan::plan() {
   tasks_.clear();
   if (generation_ == 0) {
     tasks_ = anchors();
-  } else if (static_cast<std::int64_t>(members_.size()) < options_.max_points) {
+  } else if (generation_ == 1 && options_.weights.empty()) {
+    tasks_ = ends();
+    if (tasks_.empty()) ++generation_;
+  }
+  if (generation_ >= first_fill() &&
+      static_cast<std::int64_t>(members_.size()) < options_.max_points) {
     tasks_ = plane() ? fills() : lines();
   }
   solved_.assign(tasks_.size(), false);
@@ -64,7 +75,8 @@ void FrontPlan::plan() {
 
 void FrontPlan::store(std::size_t task, ScalarAnswer answer) {
   ++solves_;
-  if (answer.status != ScalarStatus::converged) {
+  const bool trial = generation_ > 0 && generation_ < first_fill();  // an end may stay where it is
+  if (answer.status != ScalarStatus::converged && !trial) {
     ++failures_;
     if (trouble_.empty()) trouble_ = answer.message;
   }
@@ -79,6 +91,8 @@ void FrontPlan::store(std::size_t task, ScalarAnswer answer) {
 void FrontPlan::absorb() {
   if (generation_ == 0) {
     absorb_anchors();
+  } else if (generation_ < first_fill()) {
+    absorb_ends();
   } else if (plane()) {
     absorb_fills();
   } else {
@@ -103,6 +117,40 @@ std::vector<FrontTask> FrontPlan::anchors() const {
     tasks.push_back({weighted_sum(std::move(w)), -1, static_cast<std::int64_t>(i)});
   }
   return tasks;
+}
+
+/// The weights of the other objectives that the ends are followed down to, one after the other.
+std::vector<FrontTask> FrontPlan::ends() const {
+  std::vector<FrontTask> tasks;
+  const bool degenerate = plane() && closed_[0] != 0;
+  if (degenerate || !(options_.anchor_weight > 0.0)) return tasks;
+  for (std::size_t i = 0; i < objectives_; ++i) {
+    for (const double share : end_shares) {
+      const double rest = share * options_.anchor_weight;
+      std::vector<double> w(objectives_, rest / static_cast<double>(objectives_ - 1));
+      w[i] = 1.0 - rest;
+      const auto end = static_cast<std::int64_t>(i);
+      tasks.push_back({weighted_sum(std::move(w)), end, end});
+    }
+  }
+  return tasks;
+}
+
+/// An end moves on where the values settle as the weights of the other objectives vanish. Where
+/// they do not (an objective without a minimizer), it stays at `anchor_weight`.
+void FrontPlan::absorb_ends() {
+  for (std::size_t i = 0; i < objectives_; ++i) {
+    const ScalarAnswer& before = pending_[end_shares.size() * i];
+    ScalarAnswer& last = pending_[end_shares.size() * i + 1];
+    const bool solved =
+        before.status == ScalarStatus::converged && last.status == ScalarStatus::converged;
+    if (!solved || distance(before.f, last.f) > 0.25 * options_.spacing) continue;
+    const bool worse = std::any_of(members_.begin(), members_.end(), [&](const FrontMember& m) {
+      return dominates(m.answer.f, last.f);
+    });
+    if (!worse) members_[i].answer = std::move(last);
+  }
+  set_range();
 }
 
 void FrontPlan::set_range() {
@@ -204,11 +252,11 @@ std::int64_t FrontPlan::line_count() const {
   return lines;
 }
 
-/// Column generation_ - 1 of every row of the grids: on the plane of objective i, the other
+/// The next column of every row of the grids: on the plane of objective i, the other
 /// objectives run over the scaled grid; the last of them is the column.
 std::vector<FrontTask> FrontPlan::lines() const {
   std::vector<FrontTask> tasks;
-  const std::int64_t column = generation_ - 1;
+  const std::int64_t column = generation_ - first_fill();
   if (column >= side()) return tasks;
   const std::size_t k = objectives_;
   for (std::int64_t line = 0; line < line_count(); ++line) {
@@ -251,8 +299,9 @@ void FrontPlan::absorb_lines() {
 
 double FrontPlan::open() const {
   if (complete()) return 0.0;
-  if (generation_ == 0) return solve::Report::unknown;
-  if (!plane()) return 1.0 - static_cast<double>(generation_ - 1) / static_cast<double>(side());
+  if (generation_ < first_fill()) return solve::Report::unknown;
+  if (!plane())
+    return 1.0 - static_cast<double>(generation_ - first_fill()) / static_cast<double>(side());
   double widest = 0.0;
   for (std::size_t i = 0; i + 1 < order_.size(); ++i) {
     if (!closed_[i]) widest = std::max(widest, distance(ordered(i).f, ordered(i + 1).f));

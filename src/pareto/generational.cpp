@@ -105,9 +105,13 @@ void recombine(const Space& space, const AlgorithmOptions& options, double mutat
     if (draw.uniform() < options.crossover) {
       simulated_binary_crossover(space, options.crossover_index, draw, first, second);
     }
-    for (const auto child : {first, second}) {
-      polynomial_mutation(space, mutation_probability, options.mutation_index, draw, child);
-      repair(space, child);
+    for (const auto& [child, parent] : {std::pair(first, a), std::pair(second, b)}) {
+      // A copy of its parent would be evaluated for nothing: mutated until something has changed.
+      for (int tries = 0; tries == 0 || (tries < 50 && std::ranges::equal(child, parent));
+           ++tries) {
+        polynomial_mutation(space, mutation_probability, options.mutation_index, draw, child);
+        repair(space, child);
+      }
     }
     const std::size_t count = i + 1 < parents.size() ? 2 * n : n;
     children.x.insert(children.x.end(), pair.begin(),

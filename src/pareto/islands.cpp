@@ -136,9 +136,7 @@ void Islands::step() {
     migrate();
   }
   report_.finished = report_.budget_spent = evaluations_ >= options_.evaluations;
-  const Population best = front();
-  keep_front(best);
-  if (generation_ % options_.window == 0 || report_.finished) judge(best);
+  if (generation_ % options_.window == 0 || report_.finished) judge();
 }
 
 std::vector<Population> Islands::gather() {
@@ -199,21 +197,27 @@ Population Islands::front() {
   return best.subset(nondominated(best.values()));
 }
 
-void Islands::keep_front(const Population& best) {
+void Islands::keep_front() {
+  if (front_generation_ == generation_) return;
+  Population best = front();
   front_.variables = static_cast<std::int64_t>(best.variables);
   front_.objectives = static_cast<std::int64_t>(best.objectives);
-  front_.x = best.x;
-  front_.f = best.f;
+  front_feasible_ = best.size() > 0 && best.violation[0] <= 0.0;
+  front_.x = std::move(best.x);
+  front_.f = std::move(best.f);
+  front_generation_ = generation_;
 }
 
-void Islands::judge(const Population& best) {
+void Islands::judge() {
+  keep_front();
   // Without a feasible point there is no front yet whose growth could stall.
-  if (best.size() == 0 || best.violation[0] > 0.0) return;
+  if (!front_feasible_) return;
   if (!last_front_.empty()) {
-    report_.residual = front_growth({last_front_, space_.objectives}, best.values());
+    report_.residual =
+        front_growth({last_front_, space_.objectives}, {front_.f, space_.objectives});
     report_.fresh = !std::isnan(report_.residual);
   }
-  last_front_ = best.f;
+  last_front_ = front_.f;
 }
 
 solve::Counters Islands::counters() const {
@@ -241,7 +245,6 @@ void Islands::fields(state::FieldVisitor& visit) {
   visit.scalar("evaluations", evaluations_);
   visit.scalar("failures", failures_.count);
   visit.replicated("last_front", last_front_);
-  front_.fields(visit);
   visit.scalar("residual", report_.residual);
   packed_.clear();
   for (const auto& algorithm : own_) packed_.push_back(algorithm->pack());
@@ -250,6 +253,9 @@ void Islands::fields(state::FieldVisitor& visit) {
   report_.finished = report_.budget_spent = evaluations_ >= options_.evaluations;
 }
 
-void Islands::solution(state::FieldVisitor& visit) { front_.fields(visit); }
+void Islands::solution(state::FieldVisitor& visit) {
+  keep_front();
+  front_.fields(visit);
+}
 
 }  // namespace equipoise::pareto

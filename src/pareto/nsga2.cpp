@@ -8,7 +8,8 @@
 namespace equipoise::pareto {
 namespace {
 
-/// NSGA-II (Deb, Pratap, Agarwal, Meyarivan 2002).
+/// NSGA-II (Deb, Pratap, Agarwal, Meyarivan 2002); the front that does not fit any more loses its
+/// most crowded member again and again, as Kukkonen and Deb (2006) proposed, not all at once.
 class Nsga2 final : public Generational {
  public:
   using Generational::Generational;
@@ -49,16 +50,7 @@ class Nsga2 final : public Generational {
   std::vector<std::size_t> survive(const Population& merged) override {
     std::vector<std::size_t> keep;
     for (auto& front : fronts_until(merged, size())) {
-      if (keep.size() + front.size() > size()) {
-        const auto distance = crowding_distance(merged.values(), front);
-        std::vector<std::size_t> order(front.size());
-        std::iota(order.begin(), order.end(), std::size_t{0});
-        std::stable_sort(order.begin(), order.end(),
-                         [&](std::size_t a, std::size_t b) { return distance[a] > distance[b]; });
-        order.resize(size() - keep.size());
-        for (auto& i : order) i = front[i];
-        front = std::move(order);
-      }
+      front = thin_out(merged.values(), front, size() - keep.size());
       keep.insert(keep.end(), front.begin(), front.end());
     }
     return keep;

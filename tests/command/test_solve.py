@@ -133,6 +133,12 @@ class OtherCommands(CommandTest):
         self.assertIn("extragradient", ended.out)
         self.assertIn("masha1", ended.out)
 
+    def test_compare_says_what_is_wrong_before_it_runs(self):
+        ended = self.command("compare", *GAME, "method.name=extragradient,mahsa1")
+        self.assertEqual(ended.code, 2)
+        self.assertIn("mahsa1", ended.err)
+        self.assertEqual(ended.out, "")
+
     def test_list(self):
         for topic, word in ((), "game"), (("vi",), "masha1"), (("compressors",), "permk"), (("masha1",), "method.step"):
             with self.subTest(topic=topic):

@@ -110,5 +110,18 @@ TEST(Dominance, CrowdingDistanceOfAnEvenFront) {
   EXPECT_DOUBLE_EQ(distance[2], 3.0 / 4.0 + 3.0 / 4.0);
 }
 
+TEST(Dominance, ThinningTakesOneOfACloseGroupOnly) {
+  // Three points close together in the middle: all have small distances, but once the first of them
+  // is gone, its neighbours are no longer the most crowded.
+  const PointSet set{{0, 10, 3, 7, 4.9, 5.1, 5, 5, 5.1, 4.9, 7, 3, 10, 0}, 2};
+  const std::vector<std::size_t> members{0, 1, 2, 3, 4, 5, 6};
+  EXPECT_EQ(thin_out(set, members, 6), (std::vector<std::size_t>{0, 1, 2, 4, 5, 6}));
+  EXPECT_EQ(thin_out(set, members, 5).size(), 5U);
+  EXPECT_EQ(thin_out(set, members, 9), members);
+  const auto four = thin_out(set, members, 4);
+  EXPECT_EQ(four.front(), 0U);
+  EXPECT_EQ(four.back(), 6U);
+}
+
 }  // namespace
 }  // namespace equipoise::pareto

@@ -31,4 +31,11 @@ namespace equipoise::pareto {
 [[nodiscard]] std::vector<double> crowding_distance(PointView points,
                                                     std::span<const std::size_t> members);
 
+/// The `count` of the members that are left when the one of least crowding distance goes again and
+/// again (Kukkonen, Deb 2006), in their order; all where there are fewer. O(k n log n + n r) for r
+/// that go.
+[[nodiscard]] std::vector<std::size_t> thin_out(PointView points,
+                                                std::span<const std::size_t> members,
+                                                std::size_t count);
+
 }  // namespace equipoise::pareto

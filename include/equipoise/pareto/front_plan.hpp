@@ -15,7 +15,8 @@ namespace equipoise::pareto {
 struct FrontOptions {
   std::string scalarisation = "pascoletti_serafini";
   double spacing = 0.05;  ///< wanted distance of neighbours, objectives scaled by ideal and nadir
-  double anchor_weight = 1e-4;  ///< weight of the other objectives at the ends of the front
+  /// Weight of the other objectives at the ends of the front; 1e-4 of it where values settle.
+  double anchor_weight = 1e-4;
   std::int64_t max_points = 10000;
   /// Weights of the first objective (two objectives): these weighted sums and no others.
   std::vector<double> weights;
@@ -85,6 +86,7 @@ class FrontPlan {
   void absorb();
   [[nodiscard]] bool plane() const { return objectives_ == 2; }
   [[nodiscard]] std::vector<FrontTask> anchors() const;
+  [[nodiscard]] std::vector<FrontTask> ends() const;
   [[nodiscard]] std::vector<FrontTask> fills() const;
   void fill(std::size_t gap, std::vector<FrontTask>& tasks) const;
   [[nodiscard]] std::vector<FrontTask> lines() const;
@@ -94,6 +96,7 @@ class FrontPlan {
                                   bool near) const;
   void set_range();
   void absorb_anchors();
+  void absorb_ends();
   void absorb_fills();
   void absorb_lines();
   [[nodiscard]] const ScalarAnswer& ordered(std::size_t i) const {
@@ -101,6 +104,8 @@ class FrontPlan {
   }
   [[nodiscard]] std::int64_t line_count() const;
   [[nodiscard]] std::int64_t side() const;
+  /// The generation that begins with the ends of the front known.
+  [[nodiscard]] std::int64_t first_fill() const { return options_.weights.empty() ? 2 : 1; }
 
   std::size_t objectives_;
   FrontOptions options_;

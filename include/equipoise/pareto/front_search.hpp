@@ -21,6 +21,9 @@ using SolveScalar = std::function<ScalarAnswer(const Scalarisation&, const WarmP
 /// Fronts by scalarisation, filled from coarse to fine, each point warm-started from a parent that
 /// is fixed in advance, so that a result depends on its parent and not on timing.
 ///
+/// Ends: weighted sums with `anchor_weight` on the other objectives, or with 1e-4 of that where the
+/// values settle as these weights vanish.
+///
 /// Two objectives: from the two ends, every gap wider than `spacing` is filled. The scalarisation
 /// aims at points of the gap: pascoletti_serafini along the normal (finds concave parts), nbi along
 /// the fixed normal of the chord of the ends (Das and Dennis 1998), nnc by a normal constraint,

@@ -51,15 +51,15 @@ class Islands final : public solve::Method {
           const AlgorithmOptions& algorithm_options, const IslandOptions& options,
           std::uint64_t seed);
 
-  /// One generation of every island. **Collective**: allgathervs of candidates (where there is more
-  /// than one island), of values, and of populations for the joint front.
+  /// One generation of every island. **Collective**: allgathervs of candidates and of values; of
+  /// populations when they migrate and once every `window` generations, for the joint front.
   void step() override;
   [[nodiscard]] solve::Report report() const override { return report_; }
   [[nodiscard]] solve::Counters counters() const override;
   [[nodiscard]] parallel::Traffic traffic() const override { return traffic_; }
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> notes() const override;
   void fields(state::FieldVisitor& visit) override;
-  /// Names the joint front after the last step.
+  /// Names the joint front after the last step. **Collective** where that step did not judge it.
   void solution(state::FieldVisitor& visit) override;
 
   /// The nondominated members of all islands, equal on every rank. **Collective.**
@@ -71,8 +71,8 @@ class Islands final : public solve::Method {
   [[nodiscard]] std::vector<Population> gather();
   void share(std::vector<std::vector<double>>& parts);
   void migrate();
-  void keep_front(const Population& best);
-  void judge(const Population& best);
+  void keep_front();
+  void judge();
 
   parallel::Comm comm_;
   ProblemView problem_;
@@ -86,7 +86,9 @@ class Islands final : public solve::Method {
   std::int64_t evaluations_ = 0;
   std::vector<double> last_front_;  ///< [m k] when the front was judged last
   Failures failures_;
-  Front front_;
+  Front front_;  ///< as of front_generation_
+  std::int64_t front_generation_ = -1;
+  bool front_feasible_ = false;
   solve::Report report_;
   parallel::Traffic traffic_;
 };
