@@ -283,7 +283,8 @@ void Driver::visit_block(std::int64_t i, double weight, bool everything) {
   const Blend bv = blend(kinds_[1], constants, first, everything);
   const Blend bx = blend(kinds_[2], constants, iteration_ == 0, everything);
   const bool look_back = by.previous != 0.0 || bv.previous != 0.0 || bx.previous != 0.0;
-  if (look_back) position(i, moves - 1, yo, vo);
+  // Without move_all a block moved once, right after its last visit: the look back is to before it.
+  if (look_back) position(i, options_.move_all ? moves - 1 : 0, yo, vo);
   if (options_.track_hessian) {
     if (first) track(i, yn, yn, {});
     hessian_direction(i, x_, yn, hessian_, now_);

@@ -1,5 +1,6 @@
 #include <equipoise/bilevel/maid.hpp>
 #include <equipoise/bilevel/vectors.hpp>
+#include <equipoise/parallel/agree.hpp>
 
 #include <fmt/format.h>
 
@@ -28,9 +29,14 @@ void MaidOptions::describe(state::OptionVisitor& visit) {
                state::at_least_one);
   visit.option("slack", slack, "share of the hypergradient that must exceed its error bound",
                {0.0, 0.5, true});
+  visit.choice("direction", direction, {"auto", "gradient", "quasi-newton", "gauss-newton"},
+               "direction of a step");
+  visit.option("products", products, "most conjugate gradients of a Gauss-Newton direction",
+               state::at_least_one);
   visit.option("memory", memory, "pairs of the quasi-Newton direction, 0 for plain descent",
                {0.0, 100.0});
-  visit.option("longest", longest, "largest entry of a quasi-Newton step", state::positive);
+  visit.option("longest", longest, "largest entry of a quasi-Newton or Gauss-Newton step",
+               state::positive);
   visit.option("trials", trials, "most trial steps and refinements in one step",
                state::at_least_one);
   implicit.describe(visit);
@@ -45,7 +51,12 @@ Maid::Maid(const Setup& setup, MaidOptions options)
       q_(blocks_.zeros()),
       eps_(options_.accuracy),
       delta_(options_.accuracy),
-      step_(options_.step) {}
+      step_(options_.step) {
+  if (options_.direction == "gauss-newton") {
+    const std::string_view calls[] = {"jvp_yx_g"};
+    oracle_.view().need("with direction = \"gauss-newton\"", calls);
+  }
+}
 
 /// Tightens the accuracies until the bound is below the hypergradient. False at the floor of the
 /// arithmetic.
@@ -63,46 +74,90 @@ bool Maid::refine() {
   return false;
 }
 
-/// The two-loop recursion on the coordinates that are free to move along -p; p itself where it
-/// gives no descent.
+/// True if F is curved only through few lower variables: see the class comment.
+bool Maid::flat_but_for_y() {
+  const OracleView& view = oracle_.view();
+  if (!view.has("jvp_yx_g") || view.dim_outer() <= blocks_.largest_dim()) return false;
+  double largest = 0.0;
+  parallel::agree(blocks_.comm(), [&] {
+    for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+      oracle_.grad_x_f(i, {}, x_, blocks_.of(std::as_const(y_), i), next_p_);
+      largest = std::max(largest, norm(next_p_));
+    }
+  });
+  return blocks_.comm().max(largest) == 0.0;
+}
+
+void Maid::hold(std::span<double> v) const {
+  for (std::size_t k = 0; k < v.size(); ++k) v[k] = held_[k] ? 0.0 : v[k];
+}
+
+/// Sets along_, a direction of ascent like p, to p itself where the Newton-like one gives none.
 void Maid::aim() {
-  along_ = p_;
-  const std::size_t n = x_.size(), pairs = moves_.size() / n;
-  std::vector<char> held(n, 0);
+  const std::size_t n = x_.size();
+  held_.assign(n, 0);
   if (oracle_.view().table().proj_x) {
     trial(1.0, p_, next_x_);
-    for (std::size_t k = 0; k < n; ++k) held[k] = next_x_[k] == x_[k] ? 1 : 0;
+    for (std::size_t k = 0; k < n; ++k) held_[k] = next_x_[k] == x_[k] ? 1 : 0;
   }
-  const auto mask = [&](std::span<double> v) {
-    for (std::size_t k = 0; k < n; ++k) v[k] = held[k] ? 0.0 : v[k];
-  };
-  mask(along_);
+  along_ = p_;
+  hold(along_);
+  newton_ = gauss_newton_ || !moves_.empty();
+  if (gauss_newton_) aim_gauss_newton();
+  if (!gauss_newton_ && newton_) aim_quasi_newton();
+  if (newton_ && dot(along_, p_) > 1e-8 * norm(along_) * norm(p_)) return;
+  newton_ = false;
+  along_ = p_;
+  moves_.clear();
+  turns_.clear();
+}
+
+/// The two-loop recursion.
+void Maid::aim_quasi_newton() {
+  const std::size_t n = x_.size(), pairs = moves_.size() / n;
   std::vector<double> factors(pairs);
   for (std::size_t j = pairs; j-- > 0;) {
     const In s = In(moves_).subspan(j * n, n), t = In(turns_).subspan(j * n, n);
     factors[j] = dot(s, along_) / dot(s, t);
     axpy(-factors[j], t, along_);
   }
-  if (pairs > 0) {
-    const In s = In(moves_).last(n), t = In(turns_).last(n);
-    for (double& entry : along_) entry *= dot(s, t) / dot(t, t);
-  }
+  const In s = In(moves_).last(n), t = In(turns_).last(n);
+  for (double& entry : along_) entry *= dot(s, t) / dot(t, t);
   for (std::size_t j = 0; j < pairs; ++j) {
-    const In s = In(moves_).subspan(j * n, n), t = In(turns_).subspan(j * n, n);
-    axpy(factors[j] - dot(t, along_) / dot(s, t), s, along_);
+    const In sj = In(moves_).subspan(j * n, n), tj = In(turns_).subspan(j * n, n);
+    axpy(factors[j] - dot(tj, along_) / dot(sj, tj), sj, along_);
   }
-  mask(along_);
-  if (pairs == 0 || !(dot(along_, p_) > 1e-8 * norm(along_) * norm(p_))) {
-    along_ = p_;
-    moves_.clear();
-    turns_.clear();
+  hold(along_);
+}
+
+/// Conjugate gradients on B along = p, B the Gauss-Newton part; to a tenth of p, or `products`.
+/// They must see p over the rounding of differences, so the line search alone judges the result.
+void Maid::aim_gauss_newton() {
+  const std::size_t n = x_.size();
+  std::vector<double> residual = along_, search = along_, product(n);
+  std::fill(along_.begin(), along_.end(), 0.0);
+  double rho = dot(residual, residual);
+  const double enough = 1e-2 * rho;
+  for (std::int64_t k = 0; k < options_.products && rho > enough; ++k) {
+    implicit_.gauss_newton(x_, y_, search, product);
+    hold(product);
+    const double curvature = dot(search, product);
+    if (!(curvature > 0.0)) break;
+    const double step = rho / curvature;
+    axpy(step, search, along_);
+    axpy(-step, product, residual);
+    const double next = dot(residual, residual);
+    for (std::size_t j = 0; j < n; ++j) search[j] = residual[j] + next / rho * search[j];
+    rho = next;
   }
+  // Entry by entry: one entry that the model moves far must not shorten the others.
+  for (double& entry : along_) entry = std::clamp(entry, -options_.longest, options_.longest);
 }
 
 /// Keeps the pair of the accepted step if its curvature is positive beyond the errors of the
 /// hypergradients.
 void Maid::remember() {
-  if (options_.memory == 0) return;
+  if (gauss_newton_ || options_.direction == "gradient" || options_.memory == 0) return;
   const std::size_t n = x_.size();
   std::vector<double> move(n), turn(n);
   for (std::size_t k = 0; k < n; ++k) {
@@ -126,11 +181,11 @@ double Maid::trial(double length, In along, std::vector<double>& out) const {
   return sum;
 }
 
-/// Up to `most` trial steps at the present accuracies; on success x and y move. A quasi-Newton
+/// Up to `most` trial steps at the present accuracies; on success x and y move. A Newton-like
 /// direction that fails is forgotten, and the hypergradient tried from the longest step down.
 bool Maid::search(std::int64_t most) {
   aim();
-  if (moves_.empty()) return search_along(most, false);
+  if (!newton_) return search_along(most, false);
   if (search_along(most, true)) return true;
   moves_.clear();
   turns_.clear();
@@ -179,6 +234,8 @@ void Maid::step() {
   report_.fresh = true;
   if (!started_) {
     started_ = true;
+    gauss_newton_ = options_.direction == "gauss-newton" ||
+                    (options_.direction == "auto" && options_.memory > 0 && flat_but_for_y());
     report_.finished = !refine();
   }
   bool moved = false;
@@ -231,11 +288,13 @@ void Maid::fields(state::FieldVisitor& visit) {
   visit.scalar("high", state_.high);
   visit.scalar("norm", state_.norm);
   visit.scalar("bound", state_.bound);
-  std::int64_t flags = (started_ ? 1 : 0) + (report_.finished ? 2 : 0) + (state_.certified ? 4 : 0);
+  std::int64_t flags = (started_ ? 1 : 0) + (report_.finished ? 2 : 0) +
+                       (state_.certified ? 4 : 0) + (gauss_newton_ ? 8 : 0);
   visit.scalar("flags", flags);
   started_ = (flags & 1) != 0;
   report_.finished = (flags & 2) != 0;
   state_.certified = (flags & 4) != 0;
+  gauss_newton_ = (flags & 8) != 0;
 }
 
 std::vector<std::pair<std::string, std::string>> Maid::notes() const {

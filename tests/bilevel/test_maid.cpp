@@ -5,6 +5,7 @@
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/random.hpp>
 #include <equipoise/problems/bilevel/quadratic.hpp>
+#include <equipoise/problems/bilevel/temperature.hpp>
 
 #include <Eigen/Dense>
 #include <gtest/gtest.h>
@@ -250,6 +251,77 @@ TEST(Maid, SameBitsOnAnyNumberOfRanks) {
   }
   EXPECT_EQ(alone.outer(), shared.outer());
   EXPECT_EQ(alone.report().residual, shared.report().residual);
+}
+
+/// In the quadratic the Gauss-Newton part is the whole Hessian but for that of rho |x|^2 / 2.
+TEST(GaussNewton, IsTheHessianOfTheQuadraticWithoutItsRegulariser) {
+  const MultiBlockQuadratic problem({50, 10, 5}, owned(50));
+  const bilevel::OracleView view(problem);
+  bilevel::Blocks blocks(world(), view, 64);
+  bilevel::CountedOracle oracle(view);
+  bilevel::Exchange exchange(blocks, 10, {});
+  bilevel::Implicit implicit(blocks, oracle, exchange, {});
+  std::vector<double> x(10, 0.3), v(10), moved(10), p(10), there(10), product(10);
+  for (std::size_t k = 0; k < 10; ++k) {
+    v[k] = std::sin(1.0 + static_cast<double>(k));
+    moved[k] = x[k] + v[k];
+  }
+  double value = 0.0;
+  problem.exact(x, p, value);
+  problem.exact(moved, there, value);
+  auto y = blocks.zeros(), q = blocks.zeros();
+  implicit.gradient(x, y, q, 1e-12, 1e-12, product);
+  implicit.gauss_newton(x, y, v, product);
+  for (std::size_t k = 0; k < 10; ++k) {
+    EXPECT_NEAR(product[k], there[k] - p[k] - 0.1 * v[k], 1e-7) << k;
+  }
+}
+
+TEST(GaussNewton, SameBitsOnAnyNumberOfRanks) {
+  bilevel::MaidOptions options;
+  options.direction = "gauss-newton";
+  const MultiBlockQuadratic whole({50, 10, 5}, {0, 50}), part({50, 10, 5}, owned(50));
+  bilevel::Maid alone({parallel::Comm(), bilevel::OracleView(whole)}, options);
+  bilevel::Maid shared({world(), bilevel::OracleView(part)}, options);
+  for (int k = 0; k < 8; ++k) {
+    alone.step();
+    shared.step();
+  }
+  EXPECT_EQ(alone.outer(), shared.outer());
+  EXPECT_EQ(alone.report().residual, shared.report().residual);
+}
+
+/// 800 weights, 61 lower variables, F from the weights through these alone: Gauss-Newton steps gain
+/// more from the first.
+TEST(GaussNewton, IsTheDefaultWhereWeightsOutnumberLowerVariables) {
+  problems::TemperatureOptions shape;
+  shape.data = "libsvm/splice.txt";
+  shape.train_rows = 800;
+  shape.blocks = 4;
+  shape.regulariser = 0.05;
+  const problems::TemperatureReweighting problem(
+      problems::read_rows(problems::data_path(shape.data), true), shape);
+  const auto after = [&](const std::string& direction, int steps) {
+    bilevel::MaidOptions options;
+    options.direction = direction;
+    bilevel::Maid maid({world(), bilevel::OracleView(problem)}, options);
+    for (int k = 0; k < steps; ++k) maid.step();
+    return maid.report().objective;
+  };
+  EXPECT_LE(after("auto", 5), after("quasi-newton", 5) - 5e-3);
+  EXPECT_EQ(after("auto", 2), after("gauss-newton", 2));
+}
+
+TEST(GaussNewton, NamesTheCallThatAnOracleLacks) {
+  const LeastSquares problem;
+  bilevel::MaidOptions options;
+  options.direction = "gauss-newton";
+  try {
+    bilevel::Maid maid({world(), bilevel::OracleView(problem)}, options);
+    ADD_FAILURE() << "an oracle without jvp_yx_g was accepted";
+  } catch (const ConfigurationError& error) {
+    EXPECT_NE(std::string(error.what()).find("`jvp_yx_g`"), std::string::npos) << error.what();
+  }
 }
 
 TEST(ImplicitDescent, ConvergesAlsoThroughCodecs) {

@@ -54,6 +54,10 @@ class CountedOracle {
     count(cross_vector, i, b, Level::lower);
     table_->jvp_xy_g(self_, i, b, x, y, v, out);
   }
+  void jvp_yx_g(std::int64_t i, Batch b, In x, In y, In u, Out out) {
+    count(cross_vector, i, b, Level::lower);
+    table_->jvp_yx_g(self_, i, b, x, y, u, out);
+  }
   /// dy Hessian-vector products in one.
   void hess_yy_g(std::int64_t i, Batch b, In x, In y, Out out) {
     count(hessian_vector, i, b, Level::lower, view_.dim_inner(i));

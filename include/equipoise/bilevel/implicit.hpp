@@ -71,6 +71,12 @@ class Implicit {
   /// Improves y as above and brackets F, with the constants of the last `gradient`. **Collective.**
   Hypergradient value(In x, std::vector<double>& y, double eps);
 
+  /// out = mean_i J_i^T C_i J_i v with J_i = dy_i*/dx = -Hyy^{-1} Hyx and C_i the Hessian of f_i in
+  /// y along J_i v, by a difference of grad_y f_i: the Gauss-Newton part of the Hessian of F,
+  /// positive semidefinite where f is convex in y. Needs jvp_yx_g. Cost a block: two linear solves,
+  /// two cross products, two gradients of f. **Collective:** one mean of dx entries.
+  void gauss_newton(In x, const std::vector<double>& y, In v, Out out);
+
   /// Constants used for the owned blocks, [owned x width]: state of a method that calls `value`
   /// first.
   static constexpr std::int64_t width = 8;
