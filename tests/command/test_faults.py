@@ -9,8 +9,8 @@ from support import EQUIPOISE, SOURCE, CommandTest
 
 STUDY = SOURCE / "cluster" / "studies" / "faults.py"
 # The time limit finds a run that hangs; on a loaded machine it must not find one that is slow.
-COUNTS = ["--kills", "10", "--flips", "30", "--others", "1", "--limit", "150"]
-CASES = 10 + 30 + 3 + 7
+COUNTS = ["--kills", "3", "--flips", "10", "--others", "1", "--limit", "150"]
+CASES = 3 + 10 + 3 + 7
 
 
 class Faults(CommandTest):
