@@ -13,26 +13,16 @@ namespace equipoise::pareto::detail {
 namespace {
 
 // Vectors of ranks: few numbers of few bits make all the difference to the speed.
-struct Short8 {
-  using Rank = std::int16_t;
-  using Point = Rank __attribute__((vector_size(16)));
-  using Words = std::uint64_t __attribute__((vector_size(16)));
+template <class Integer, int bytes>
+struct Vectors {
+  using Rank = Integer;
+  using Point __attribute__((vector_size(bytes))) = Integer;
+  using Words __attribute__((vector_size(bytes))) = std::uint64_t;
 };
-struct Short16 {
-  using Rank = std::int16_t;
-  using Point = Rank __attribute__((vector_size(32)));
-  using Words = std::uint64_t __attribute__((vector_size(32)));
-};
-struct Short32 {
-  using Rank = std::int16_t;
-  using Point = Rank __attribute__((vector_size(64)));
-  using Words = std::uint64_t __attribute__((vector_size(64)));
-};
-struct Long16 {
-  using Rank = std::int32_t;
-  using Point = Rank __attribute__((vector_size(64)));
-  using Words = std::uint64_t __attribute__((vector_size(64)));
-};
+using Short8 = Vectors<std::int16_t, 16>;
+using Short16 = Vectors<std::int16_t, 32>;
+using Short32 = Vectors<std::int16_t, 64>;
+using Long16 = Vectors<std::int32_t, 64>;
 
 template <class Vector>
 class Slicer final : public SlicedVolume {
