@@ -102,6 +102,21 @@ def send(pid, what):
         return False
 
 
+def stacks(pids):
+    """Where processes that hang are: the stacks of all their threads by gdb where there is one."""
+    told = []
+    for pid in pids:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            told.append(f"--- {pid}: {words}\n" + Path(f"/proc/{pid}/status").read_text())
+        except OSError:
+            continue
+        if shutil.which("gdb"):
+            told.append(subprocess.run(["gdb", "-p", str(pid), "-batch", "-ex", "thread apply all backtrace 40"],
+                                       capture_output=True, text=True, errors="replace", timeout=60, check=False).stdout)
+    return "\n".join(told)
+
+
 @dataclass
 class Job:
     """A family's job in a folder of its own, started again and again as a batch script does."""
@@ -144,6 +159,7 @@ class Job:
         try:
             code = process.wait(timeout=LIMIT)
         except subprocess.TimeoutExpired:
+            (self.folder / "stacks").write_text(stacks([process.pid, *ranks_of(process.pid)]))
             for pid in [*ranks_of(process.pid), process.pid]:
                 send(pid, signal.SIGKILL)
             process.wait()
