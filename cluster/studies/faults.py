@@ -16,8 +16,10 @@ one of an undisturbed run, to the last bit (to 1e-9 relative where PETSc's sums 
     straggler  a rank that is stopped most of the time
     stop       a rank that is stopped for good, until the watchdog names it
 
-Every run must end within 30 s of the fault, or of its start. DIR/cases.jsonl holds a line a case: a study that was interrupted continues. At the
-end: DIR/table.md, DIR/faults.h5 and DIR/picture.png. Status 1 if any case failed.
+Every run must end within 30 s of the fault, or of its start. An mpirun that outlives its ranks (it can lock itself up
+when a rank dies while it connects) is ended after 5 s, as the batch script does, and counted. DIR/cases.jsonl holds a
+line a case: a study that was interrupted continues. At the end: DIR/table.md, DIR/faults.h5 and DIR/picture.png. Status
+1 if any case failed.
 """
 
 import argparse
@@ -94,6 +96,13 @@ def ranks_of(pid):
         return []
 
 
+def state_of(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return "Z"
+
+
 def send(pid, what):
     try:
         os.kill(pid, what)
@@ -154,10 +163,28 @@ class Job:
                                     stdout=subprocess.DEVNULL, stderr=errors,
                                     env={**ENVIRONMENT, **(environment or {})}, start_new_session=True)
 
+    def wait(self, process):
+        """The launcher's end. One that outlives all its ranks by 5 s is ended, as the batch script does."""
+        deadline, all_ended = time.monotonic() + LIMIT, None
+        while True:
+            try:
+                return process.wait(timeout=0.05 if all_ended is None else 0.5)
+            except subprocess.TimeoutExpired:
+                now, pids = time.monotonic(), ranks_of(process.pid)
+                if now >= deadline:
+                    raise
+                if not pids or any(state_of(pid) != "Z" for pid in pids):
+                    all_ended = None
+                elif all_ended is None:
+                    all_ended = now
+                elif now - all_ended >= 5.0:
+                    self.study.launchers_ended += 1
+                    send(process.pid, signal.SIGKILL)
+
     def finish(self, process):
         """Its exit code; a job that does not end is a failure, and is ended."""
         try:
-            code = process.wait(timeout=LIMIT)
+            code = self.wait(process)
         except subprocess.TimeoutExpired:
             (self.folder / "stacks").write_text(stacks([process.pid, *ranks_of(process.pid)]))
             for pid in [*ranks_of(process.pid), process.pid]:
@@ -202,6 +229,7 @@ class Study:
         self.seed = given.seed
         self.answers, self.code, self.seconds = {}, {}, {}
         self.longest = 0.0  # run of the present case
+        self.launchers_ended = 0  # in the present case
         kinds = {"kill": given.kills, "flip": given.flips, "truncate": 3 * given.others}
         for kind in ("usr1", "term", "disk", "readonly", "clock", "straggler", "stop"):
             kinds[kind] = given.others
@@ -433,13 +461,14 @@ class Study:
         rng = random.Random(f"{self.seed}/{kind}/{index}")
         work = self.work
         row = {"id": f"{kind}/{index}", "kind": kind, "family": name}
-        self.longest = 0.0
+        self.longest, self.launchers_ended = 0.0, 0
         try:
             row["found"] = getattr(self, kind)(name, rng, work)
             row["failed"] = ""
         except Failed as problem:
             row["found"], row["failed"] = "FAILED", str(problem)
         row["seconds"] = round(self.longest, 3)
+        row["launchers_ended"] = self.launchers_ended
         if row["failed"]:
             print(f"FAILED {row['id']} {name}: {row['failed']}", flush=True)
             shutil.rmtree(self.folder / f"failed-{kind}-{index}", ignore_errors=True)
@@ -470,7 +499,7 @@ class Study:
 
     def tell(self):
         rows = [row for row in self.rows() if row["kind"] in self.kinds]
-        lines = ["| fault | cases | failed | longest run [s] | what was found |", "|---|---|---|---|---|"]
+        lines = ["| fault | cases | failed | longest run [s] | launchers ended | what was found |", "|---|---|---|---|---|---|"]
         for kind in self.kinds:
             mine = [row for row in rows if row["kind"] == kind]
             found = {}
@@ -480,6 +509,7 @@ class Study:
             failed = sum(bool(row["failed"]) for row in mine)
             longest = max((row["seconds"] for row in mine), default=0.0)
             lines.append(f"| {kind} | {len(mine)} | {failed} | {longest:.1f} | "
+                         + f"{sum(row.get('launchers_ended', 0) for row in mine)} | "
                          + ", ".join(f"{count} {text}" for text, count in sorted(found.items())) + " |")
         (self.folder / "table.md").write_text("\n".join(lines) + "\n")
         print("\n".join(lines))

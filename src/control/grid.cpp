@@ -1,3 +1,5 @@
+#include "tridiagonal.hpp"
+
 #include <equipoise/control/grid.hpp>
 
 #include <algorithm>
@@ -99,72 +101,6 @@ struct Grid::Product {
 };
 
 Grid::~Grid() = default;
-
-namespace {
-
-/// T = L D L^T of a tridiagonal matrix: factor[i] = L(i, i-1), inverse[i] = 1 / D(i).
-void factor_tridiagonal(std::span<const double> diagonal, std::span<const double> next,
-                        std::vector<double>& factor, std::vector<double>& inverse) {
-  factor.assign(diagonal.size(), 0.0);
-  inverse.assign(diagonal.size(), 0.0);
-  for (std::size_t i = 0; i < diagonal.size(); ++i) {
-    double pivot = diagonal[i];
-    if (i > 0) {
-      factor[i] = next[i - 1] * inverse[i - 1];
-      pivot -= factor[i] * next[i - 1];
-    }
-    inverse[i] = 1.0 / pivot;
-  }
-}
-
-/// Solves along an axis of `count` entries that lie `stride` apart, for `stride` neighbouring lines
-/// at once.
-void solve_along(std::span<const double> factor, std::span<const double> inverse,
-                 std::int64_t stride, double* data) {
-  const auto count = static_cast<std::int64_t>(factor.size());
-  for (std::int64_t i = 1; i < count; ++i) {
-    double* row = data + i * stride;
-    const double f = factor[static_cast<std::size_t>(i)];
-    for (std::int64_t k = 0; k < stride; ++k) row[k] -= f * row[k - stride];
-  }
-  for (std::int64_t i = count - 1; i >= 0; --i) {
-    double* row = data + i * stride;
-    const double d = inverse[static_cast<std::size_t>(i)];
-    if (i + 1 < count) {
-      const double f = factor[static_cast<std::size_t>(i + 1)];
-      for (std::int64_t k = 0; k < stride; ++k) row[k] = d * row[k] - f * row[k + stride];
-    } else {
-      for (std::int64_t k = 0; k < stride; ++k) row[k] *= d;
-    }
-  }
-}
-
-/// Solves `lines` lines of entries that lie side by side, four at a time: one alone waits for its
-/// own last entry.
-void solve_lines(std::span<const double> factor, std::span<const double> inverse,
-                 std::int64_t lines, double* data) {
-  const std::size_t n = factor.size();
-  std::int64_t line = 0;
-  for (; line + 4 <= lines; line += 4) {
-    double* a = data + line * static_cast<std::int64_t>(n);
-    double *b = a + n, *c = b + n, *d = c + n;
-    for (std::size_t i = 1; i < n; ++i) {
-      const double f = factor[i];
-      a[i] -= f * a[i - 1], b[i] -= f * b[i - 1], c[i] -= f * c[i - 1], d[i] -= f * d[i - 1];
-    }
-    for (double* row : {a, b, c, d}) row[n - 1] *= inverse[n - 1];
-    for (std::size_t i = n - 1; i-- > 0;) {
-      const double v = inverse[i], f = factor[i + 1];
-      a[i] = v * a[i] - f * a[i + 1], b[i] = v * b[i] - f * b[i + 1];
-      c[i] = v * c[i] - f * c[i + 1], d[i] = v * d[i] - f * d[i + 1];
-    }
-  }
-  for (; line < lines; ++line) {
-    solve_along(factor, inverse, 1, data + line * static_cast<std::int64_t>(n));
-  }
-}
-
-}  // namespace
 
 Grid::Grid(const parallel::Comm& comm, const GridShape& shape)
     : comm_(comm), shape_(shape), partition_(pieces(comm, shape)) {
@@ -453,73 +389,6 @@ double Grid::jacobi_bound(double stiffness_factor, double mass_factor) const {
     }
   }
   return bound;
-}
-
-namespace {
-
-/// Multilinear interpolation from `coarse` to `fine`, zero on the boundary.
-linalg::Matrix interpolation(const Grid& coarse, const Grid& fine) {
-  const int dim = fine.shape().dimension;
-  linalg::Matrix matrix;
-  check(MatCreateAIJ(fine.comm().handle(), static_cast<PetscInt>(fine.owned().size()),
-                     static_cast<PetscInt>(coarse.owned().size()), PETSC_DETERMINE, PETSC_DETERMINE,
-                     1 << dim, nullptr, 1 << dim, nullptr, matrix.put()));
-  const auto& x = fine.coordinates();
-  for (auto node = fine.owned().begin; node < fine.owned().end; ++node) {
-    std::array<std::array<double, 2>, 3> weight{};
-    std::array<std::array<std::int64_t, 2>, 3> index{};
-    auto rest = node;
-    for (std::size_t d = 0; d < static_cast<std::size_t>(dim); ++d) {
-      const std::int64_t i = rest % fine.line() + 1;  // counted with the boundary node
-      rest /= fine.line();
-      index[d] = {i / 2 - 1, i / 2};
-      weight[d] = {1.0, 0.0};
-      if (i % 2 == 1) {
-        const auto a = static_cast<std::size_t>(i);
-        const double right = (x[a] - x[a - 1]) / (x[a + 1] - x[a - 1]);
-        weight[d] = {1.0 - right, right};
-      }
-    }
-    for (unsigned corner = 0; corner < 1U << static_cast<unsigned>(dim); ++corner) {
-      double value = 1.0;
-      std::int64_t column = 0;
-      for (int d = dim - 1; d >= 0; --d) {
-        const auto a = static_cast<std::size_t>(d);
-        const std::size_t side = corner >> a & 1U;
-        const bool inside = index[a][side] >= 0 && index[a][side] < coarse.line();
-        value *= inside ? weight[a][side] : 0.0;
-        column = column * coarse.line() + index[a][side];
-      }
-      if (value == 0.0) continue;
-      const auto row = static_cast<PetscInt>(node);
-      const auto col = static_cast<PetscInt>(column);
-      check(MatSetValues(matrix, 1, &row, 1, &col, &value, INSERT_VALUES));
-    }
-  }
-  check(MatAssemblyBegin(matrix, MAT_FINAL_ASSEMBLY));
-  check(MatAssemblyEnd(matrix, MAT_FINAL_ASSEMBLY));
-  return matrix;
-}
-
-}  // namespace
-
-Hierarchy::Hierarchy(const parallel::Comm& comm, const GridShape& shape) {
-  grids.push_back(std::make_shared<Grid>(comm, shape));
-  GridShape coarse = shape;
-  while (coarse.cells % 2 == 0 && coarse.cells > 4 && grids.back()->nodes() > 256) {
-    coarse.cells /= 2;
-    grids.push_back(std::make_shared<Grid>(comm, coarse));
-    interpolations.push_back(interpolation(*grids.back(), *grids[grids.size() - 2]));
-  }
-}
-
-std::shared_ptr<const Hierarchy> Hierarchy::coarser() const {
-  std::shared_ptr<Hierarchy> result(new Hierarchy);
-  result->grids.assign(grids.begin() + 1, grids.end());
-  for (std::size_t l = 1; l < interpolations.size(); ++l) {
-    result->interpolations.push_back(linalg::share(interpolations[l]));
-  }
-  return result;
 }
 
 }  // namespace equipoise::control
