@@ -1,7 +1,9 @@
 #include <equipoise/linalg/sets.hpp>
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/parallel/exact_sum.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cmath>
 #include <utility>
@@ -15,13 +17,55 @@ double checked_radius(double radius) {
   return radius;
 }
 
+/// Sum of some terms and number of the components that count.
+struct Tally {
+  double sum = 0.0, count = 0.0;
+};
+
+/// How components are summed: here, or over ranks. `term(v)` is what v adds to the sum, and whether
+/// it counts.
+struct Here {
+  template <class Term>
+  Tally operator()(std::span<const double> x, Term term) const {
+    Tally tally;
+    for (const double v : x) {
+      const auto [value, counts] = term(v);
+      tally.sum += value;
+      tally.count += counts ? 1.0 : 0.0;
+    }
+    return tally;
+  }
+  [[nodiscard]] double max(double value) const { return value; }
+};
+
+struct OverRanks {
+  const parallel::Comm& comm;
+  template <class Term>
+  Tally operator()(std::span<const double> x, Term term) const {
+    std::array<parallel::ExactSum, 2> sums;
+    double count = 0.0;
+    for (const double v : x) {
+      const auto [value, counts] = term(v);
+      sums[0].add(value);
+      count += counts ? 1.0 : 0.0;
+    }
+    sums[1].add(count);
+    std::array<double, 2> out{};
+    parallel::exact_sums(comm, sums, out);
+    return {out[0], out[1]};
+  }
+  [[nodiscard]] double max(double value) const { return comm.max(value); }
+};
+
 /// Scaled so that neither overflow nor underflow spoils it.
-double norm2(std::span<const double> x) {
+template <class Over>
+double norm2(std::span<const double> x, Over over) {
   double largest = 0.0;
   for (const double v : x) largest = std::max(largest, std::abs(v));
+  largest = over.max(largest);
   if (largest == 0.0 || std::isinf(largest)) return largest;
-  double sum = 0.0;
-  for (const double v : x) sum += (v / largest) * (v / largest);
+  const double sum =
+      over(x, [&](double v) { return std::pair((v / largest) * (v / largest), false); }).sum;
   return largest * std::sqrt(sum);
 }
 
@@ -30,26 +74,44 @@ double norm2(std::span<const double> x) {
 /// linear, so the steps ascend and end once the active components stay the same. Corrections are
 /// added to theta rather than theta computed afresh, so that a common large part of x costs no
 /// digits.
-template <class Value>
-double threshold(std::span<const double> x, double total, Value value) {
-  double sum = 0.0;
-  for (const double v : x) sum += value(v);
-  double theta = (sum - total) / static_cast<double>(x.size());
-  for (std::size_t previous = 0;;) {
-    double excess = 0.0;
-    std::size_t active = 0;
-    for (const double v : x) {
-      const double over = value(v) - theta;
-      excess += over > 0.0 ? over : 0.0;
-      active += over > 0.0 ? 1 : 0;
-    }
-    if (active == 0) return theta;
-    const double next = theta + (excess - total) / static_cast<double>(active);
-    const bool last = active == previous || !(next > theta);
+template <class Value, class Over>
+double threshold(std::span<const double> x, double total, Value value, Over over) {
+  const Tally all = over(x, [&](double v) { return std::pair(value(v), true); });
+  double theta = (all.sum - total) / all.count;
+  for (double previous = 0.0; all.count > 0.0;) {
+    const Tally active = over(x, [&](double v) {
+      const double excess = value(v) - theta;
+      return std::pair(excess > 0.0 ? excess : 0.0, excess > 0.0);
+    });
+    if (active.count == 0.0) return theta;
+    const double next = theta + (active.sum - total) / active.count;
+    const bool last = active.count == previous || !(next > theta);
     theta = next;
-    previous = active;
+    previous = active.count;
     if (last) return theta;
   }
+  return theta;
+}
+
+template <class Over>
+void project_simplex(double total, std::span<double> x, Over over) {
+  const double theta = threshold(
+      x, total, [](double v) { return v; }, over);
+  for (double& v : x) v = v > theta ? v - theta : 0.0;
+}
+
+template <class Over>
+void project_ball1(double radius, std::span<double> x, Over over) {
+  const auto size = [](double v) { return std::abs(v); };
+  if (over(x, [&](double v) { return std::pair(size(v), false); }).sum <= radius) return;
+  soft_threshold(threshold(x, radius, size, over), x);
+}
+
+template <class Over>
+void project_ball2(double radius, std::span<double> x, Over over) {
+  const double norm = norm2(x, over);
+  if (norm <= radius) return;
+  for (double& v : x) v *= radius / norm;
 }
 
 }  // namespace
@@ -94,27 +156,23 @@ Simplex::Simplex(double total) : total_(total) {
   }
 }
 
-void Simplex::project(std::span<double> x) const {
-  if (x.empty()) return;
-  const double theta = threshold(x, total_, [](double v) { return v; });
-  for (double& v : x) v = v > theta ? v - theta : 0.0;
+void Simplex::project(std::span<double> x) const { project_simplex(total_, x, Here()); }
+void Simplex::project(std::span<double> part, const parallel::Comm& comm) const {
+  project_simplex(total_, part, OverRanks{comm});
 }
 
 Ball1::Ball1(double radius) : radius_(checked_radius(radius)) {}
 
-void Ball1::project(std::span<double> x) const {
-  double sum = 0.0;
-  for (const double v : x) sum += std::abs(v);
-  if (sum <= radius_) return;
-  soft_threshold(threshold(x, radius_, [](double v) { return std::abs(v); }), x);
+void Ball1::project(std::span<double> x) const { project_ball1(radius_, x, Here()); }
+void Ball1::project(std::span<double> part, const parallel::Comm& comm) const {
+  project_ball1(radius_, part, OverRanks{comm});
 }
 
 Ball2::Ball2(double radius) : radius_(checked_radius(radius)) {}
 
-void Ball2::project(std::span<double> x) const {
-  const double norm = norm2(x);
-  if (norm <= radius_) return;
-  for (double& v : x) v *= radius_ / norm;
+void Ball2::project(std::span<double> x) const { project_ball2(radius_, x, Here()); }
+void Ball2::project(std::span<double> part, const parallel::Comm& comm) const {
+  project_ball2(radius_, part, OverRanks{comm});
 }
 
 BallInf::BallInf(double radius) : radius_(checked_radius(radius)) {}
@@ -127,7 +185,7 @@ void SecondOrderCone::project(std::span<double> x) const {
   if (x.empty()) return;
   const auto head = x.first(x.size() - 1);
   double& t = x.back();
-  const double norm = norm2(head);
+  const double norm = norm2(head, Here());
   if (norm <= t) return;
   const double height = norm <= -t ? 0.0 : 0.5 * (t + norm);
   for (double& v : head) v *= height == 0.0 ? 0.0 : height / norm;

@@ -141,5 +141,41 @@ TEST(Sets, BadSetsAreRefused) {
   EXPECT_THROW(BallInf(-1.0), ConfigurationError);
 }
 
+// Every rank projects its part of one vector; the result is the projection of the whole, with the
+// bits of a single rank.
+TEST(Sets, PartsOfAVectorAreProjectedTogether) {
+  auto comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
+  const parallel::Draw draw(5, parallel::Purpose::probe, 0);
+  for (const std::size_t size : {1U, 3U, 1000U}) {
+    for (const double shift : {0.0, 1e3}) {
+      Vector whole(size);
+      for (std::size_t i = 0; i < size; ++i) whole[i] = shift + 2.0 * draw.normal(i);
+      const auto cut = [&](int rank) {
+        return size * static_cast<std::size_t>(rank) / static_cast<std::size_t>(comm.size());
+      };
+      const std::size_t begin = cut(comm.rank()), end = cut(comm.rank() + 1);
+      const auto check = [&](const auto& set) {
+        Vector part(whole.begin() + static_cast<std::ptrdiff_t>(begin),
+                    whole.begin() + static_cast<std::ptrdiff_t>(end));
+        Vector alone = whole;
+        set.project(part, comm);
+        set.project(alone, parallel::Comm());
+        const Vector serial = projected(set, whole);
+        for (std::size_t i = begin; i < end; ++i) {
+          EXPECT_EQ(part[i - begin], alone[i]);
+          EXPECT_NEAR(alone[i], serial[i], 1e-12 * (1.0 + shift));
+        }
+      };
+      check(Simplex(1.0));
+      check(Simplex(1e4));
+      check(Ball1(2.5));
+      check(Ball1(infinity));
+      check(Ball2(0.7));
+      check(Ball2(1e6));
+    }
+  }
+  comm.close();
+}
+
 }  // namespace
 }  // namespace equipoise::linalg

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <equipoise/parallel/comm.hpp>
+
 #include <concepts>
 #include <span>
 #include <string>
@@ -9,7 +11,10 @@
 namespace equipoise::linalg {
 
 /// A closed convex set of R^d: `project(x)` replaces x by its nearest point, [d] -> [d]. It
-/// allocates nothing and never communicates.
+/// allocates nothing and never communicates. Sets whose projection couples all components also take
+/// a vector of which every rank holds a part, `project(part, comm)`: only sums of scalars travel,
+/// they are exact and rounded once (`parallel::ExactSum`, 5 ns a component), so the result has the
+/// same bits for any number of ranks.
 template <class S>
 concept ConvexSet = requires(const S& set, std::span<double> x) {
   set.project(x);
@@ -46,6 +51,8 @@ class Simplex {
   /// Throws a ConfigurationError for a total that is negative or not finite.
   explicit Simplex(double total = 1.0);
   void project(std::span<double> x) const;
+  /// **Collective**, one allreduce of 1152 bytes a step of Newton's method, and one before.
+  void project(std::span<double> part, const parallel::Comm& comm) const;
 
  private:
   double total_;
@@ -58,6 +65,8 @@ class Ball1 {
   /// Likewise below.
   explicit Ball1(double radius = 1.0);
   void project(std::span<double> x) const;
+  /// **Collective**, as for the simplex.
+  void project(std::span<double> part, const parallel::Comm& comm) const;
 
  private:
   double radius_;
@@ -68,6 +77,8 @@ class Ball2 {
  public:
   explicit Ball2(double radius = 1.0);
   void project(std::span<double> x) const;
+  /// **Collective**, one allreduce of 8 and one of 576 bytes.
+  void project(std::span<double> part, const parallel::Comm& comm) const;
 
  private:
   double radius_;
