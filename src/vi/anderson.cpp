@@ -1,6 +1,7 @@
-#include "anderson.hpp"
-
 #include <equipoise/linalg/kernels.hpp>
+#include <equipoise/vi/anderson.hpp>
+
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -10,29 +11,25 @@ namespace {
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 /// Entries worked on at a time: a block of x, r and their differences stays in the nearest cache
-/// while the rows of the memory pass by once.
+/// while the memory passes by once.
 constexpr std::size_t block = 1024;
 
 }  // namespace
 
-Anderson::Anderson(std::size_t dimension, std::int64_t memory)
+Anderson::Anderson(std::size_t dimension, std::int64_t memory, Products products)
     : dimension_(dimension),
       memory_(memory),
+      over_ranks_(std::move(products)),
       x_(dimension),
       r_(dimension),
-      residuals_(at(memory) * dimension),
-      images_(at(memory) * dimension),
+      residuals_(at(memory), Vector(dimension)),
+      images_(residuals_),
       gram_(at(memory * memory)),
       factor_(at(memory * memory)),
       products_(at(memory)),
       weights_(at(memory)) {}
 
-std::span<double> Anderson::row(std::vector<double>& rows, std::int64_t j, std::size_t begin) {
-  return std::span(rows).subspan(at(j) * dimension_ + begin, std::min(block, dimension_ - begin));
-}
-
-/// Keeps the difference to the last pair, if there is one, and projects r on all that are kept: one
-/// pass over the memory.
+/// Keeps the difference to the last pair, if there is one, and projects r on all that are kept.
 void Anderson::remember(std::span<const double> x, std::span<const double> r) {
   const bool paired = paired_ != 0;
   if (paired) ++count_;
@@ -40,21 +37,57 @@ void Anderson::remember(std::span<const double> x, std::span<const double> r) {
   const std::int64_t slot = (count_ + memory_ - 1) % memory_;
   std::fill(products_.begin(), products_.end(), 0.0);
   if (paired) std::fill_n(&gram_[at(slot * memory_)], known, 0.0);
-  for (std::size_t begin = 0; begin < dimension_ && known > 0; begin += block) {
-    const auto dr = row(residuals_, slot, begin);
-    const auto ds = row(images_, slot, begin);
-    for (std::size_t i = 0; i < dr.size() && paired; ++i) {
-      dr[i] = r[begin + i] - r_[begin + i];
-      ds[i] = x[begin + i] - x_[begin + i] + dr[i];
-    }
-    for (std::int64_t j = 0; j < known; ++j) {
-      const auto kept = row(residuals_, j, begin);
-      if (paired) gram_[at(slot * memory_ + j)] += linalg::dot(kept, dr);
-      products_[at(j)] += linalg::dot(kept, r.subspan(begin, kept.size()));
-    }
+  if (known > 0) {
+    over_ranks_ ? project_over_ranks(x, r, slot) : project_here(x, r, slot);
   }
   for (std::int64_t j = 0; j < known && paired; ++j) {
     gram_[at(j * memory_ + slot)] = gram_[at(slot * memory_ + j)];
+  }
+}
+
+void Anderson::difference(std::span<const double> x, std::span<const double> r, std::int64_t slot,
+                          std::size_t begin, std::size_t end) {
+  Vector& dr = residuals_[at(slot)];
+  Vector& ds = images_[at(slot)];
+  for (std::size_t i = begin; i < end; ++i) {
+    dr[i] = r[i] - r_[i];
+    ds[i] = x[i] - x_[i] + dr[i];
+  }
+}
+
+/// One pass over the memory.
+void Anderson::project_here(std::span<const double> x, std::span<const double> r,
+                            std::int64_t slot) {
+  const std::int64_t known = std::min(count_, memory_);
+  for (std::size_t begin = 0; begin < dimension_; begin += block) {
+    const std::size_t size = std::min(block, dimension_ - begin);
+    if (paired_ != 0) difference(x, r, slot, begin, begin + size);
+    const auto part = [&](std::span<const double> v) { return v.subspan(begin, size); };
+    for (std::int64_t j = 0; j < known; ++j) {
+      const auto kept = part(residuals_[at(j)]);
+      if (paired_ != 0) {
+        gram_[at(slot * memory_ + j)] += linalg::dot(kept, part(residuals_[at(slot)]));
+      }
+      products_[at(j)] += linalg::dot(kept, part(r));
+    }
+  }
+}
+
+/// One reduction.
+void Anderson::project_over_ranks(std::span<const double> x, std::span<const double> r,
+                                  std::int64_t slot) {
+  const std::int64_t known = std::min(count_, memory_);
+  if (paired_ != 0) difference(x, r, slot, 0, dimension_);
+  std::vector<partition::DotPair> pairs;
+  for (std::int64_t j = 0; j < known; ++j) {
+    pairs.push_back({residuals_[at(j)], r});
+    pairs.push_back({residuals_[at(j)], residuals_[at(slot)]});
+  }
+  Vector out(pairs.size());
+  over_ranks_(pairs, out);
+  for (std::int64_t j = 0; j < known; ++j) {
+    products_[at(j)] = out[at(2 * j)];
+    if (paired_ != 0) gram_[at(slot * memory_ + j)] = out[at(2 * j + 1)];
   }
 }
 
@@ -97,20 +130,27 @@ void Anderson::propose(std::span<const double> x, std::span<const double> r,
     const auto part = next.subspan(begin, n);
     linalg::add_scaled(std::span(x_).subspan(begin, n), 1.0, std::span(r_).subspan(begin, n), part);
     for (std::int64_t j = 0; j < known; ++j) {
-      linalg::add_scaled(part, -weights_[at(j)], row(images_, j, begin), part);
+      linalg::add_scaled(part, -weights_[at(j)], std::span(images_[at(j)]).subspan(begin, n), part);
     }
   }
   paired_ = 1;
 }
 
 void Anderson::fields(state::FieldVisitor& visit, const std::string& prefix) {
+  fields(visit, prefix, [&](std::string_view name, Vector& v) { visit.replicated(name, v); });
+}
+
+void Anderson::fields(state::FieldVisitor& visit, const std::string& prefix,
+                      const VisitVector& vector) {
   visit.scalar(prefix + "/count", count_);
   visit.scalar(prefix + "/paired", paired_);
-  visit.replicated(prefix + "/x", x_);
-  visit.replicated(prefix + "/r", r_);
-  visit.replicated(prefix + "/residuals", residuals_);
-  visit.replicated(prefix + "/images", images_);
   visit.replicated(prefix + "/gram", gram_);
+  vector(prefix + "/x", x_);
+  vector(prefix + "/r", r_);
+  for (std::size_t k = 0; k < residuals_.size(); ++k) {
+    vector(fmt::format("{}/residual_difference_{}", prefix, k), residuals_[k]);
+    vector(fmt::format("{}/image_difference_{}", prefix, k), images_[k]);
+  }
 }
 
 }  // namespace equipoise::vi

@@ -1,7 +1,8 @@
 #pragma once
 
-#include "anderson.hpp"
 #include "base.hpp"
+
+#include <equipoise/vi/anderson.hpp>
 
 #include <string>
 #include <vector>

@@ -1,9 +1,9 @@
-#include "../../src/vi/anderson.hpp"
 #include "../../src/vi/safeguard.hpp"
 #include "../../src/vi/similarity.hpp"
 #include "agents_support.hpp"
 
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/vi/anderson.hpp>
 
 #include <gtest/gtest.h>
 
