@@ -1,3 +1,5 @@
+#include "copy_fields.hpp"
+
 #include <equipoise/formats/mps.hpp>
 #include <equipoise/problems/vi/linear_program.hpp>
 #include <equipoise/solve/run.hpp>
@@ -238,6 +240,33 @@ TEST_F(LinearProgramTest, TransportMeetsADualBoundWithTheSameBitsOnAnyRanks) {
   EXPECT_GT(both, 0.0);
 }
 
+// The whole has too many coefficients for the polish; what the pair leaves open has not.
+TEST_F(LinearProgramTest, ThePartThatIsOpenFinishesTheWhole) {
+  LinearProgramOptions options;
+  options.generate = "transport";
+  options.rows = 20;
+  options.columns = 100;
+  const std::string limit = "method.polish_nonzeros=2000";
+  const Result together = solve_made(comm_, options, {limit});
+  EXPECT_EQ(together.summary.stop, solve::Stop::converged);
+  EXPECT_LE(together.certificate.measure, 1.01e-8);
+  const Result alone = solve_made(parallel::Comm(), options, {limit});
+  EXPECT_EQ(together.summary.objective, alone.summary.objective);
+  const Result steps = solve_made(comm_, options, {"method.polish=off"});
+  EXPECT_LT(together.summary.iterations, steps.summary.iterations);
+  EXPECT_NEAR(together.summary.objective, steps.summary.objective, 1e-6);
+
+  options.generate = "random";
+  options.rows = 60;
+  options.columns = 2000;
+  for (const std::int64_t seed : {0, 1}) {
+    options.seed = seed;
+    const Result r = solve_made(comm_, options, {"method.polish_nonzeros=5000"});
+    EXPECT_EQ(r.summary.stop, solve::Stop::converged) << seed;
+    EXPECT_LE(figure(r.certificate, "objective_error_relative"), 1e-7) << seed;
+  }
+}
+
 TEST_F(LinearProgramTest, TripsUnderCapacitiesTakeTheOtherRoad) {
   // 10 trips from 1 to 2: the direct link carries 6 in 1 minute, the detour over 3 the rest in 2.
   const ProgramFile net(comm_, "equipoise-net",
@@ -256,35 +285,6 @@ TEST_F(LinearProgramTest, TripsUnderCapacitiesTakeTheOtherRoad) {
   EXPECT_NEAR(r.summary.objective, 6.0 + 4.0 * 2.0, 1e-6);
 }
 
-/// Copies the fields of one method into another of the same layout.
-class Copy : public state::FieldVisitor {
- public:
-  explicit Copy(const state::FieldMap& from) : from_(from) {}
-  void scalar(std::string_view name, double& value) override { value = from_.number(name); }
-  void scalar(std::string_view name, std::int64_t& value) override {
-    value = from_.integers(name)[0];
-  }
-  void replicated(std::string_view name, std::vector<double>& data) override { take(name, data); }
-  void replicated(std::string_view, std::vector<std::int64_t>&) override {}
-  void partitioned(std::string_view name, const partition::Partition&, int, std::int64_t,
-                   std::vector<double>& data) override {
-    take(name, data);
-  }
-  void partitioned(std::string_view, const partition::Partition&, int, std::int64_t,
-                   std::vector<std::int64_t>&) override {}
-  void ragged(std::string_view, const partition::Partition&, int,
-              std::vector<std::vector<double>>&) override {}
-  void ragged(std::string_view, const partition::Partition&, int,
-              std::vector<std::vector<std::int64_t>>&) override {}
-
- private:
-  void take(std::string_view name, std::vector<double>& data) {
-    const auto values = from_.doubles(name);
-    data.assign(values.begin(), values.end());
-  }
-  const state::FieldMap& from_;
-};
-
 TEST_F(LinearProgramTest, AResumedMethodContinuesBitByBit) {
   if (!std::filesystem::exists(lp_folder())) GTEST_SKIP() << "no shared data: " << lp_folder();
   LinearProgramOptions options;
@@ -299,7 +299,7 @@ TEST_F(LinearProgramTest, AResumedMethodContinuesBitByBit) {
   for (int k = 0; k < 300; ++k) through->step();
   state::FieldMap half;
   through->fields(half);
-  Copy copy(half);
+  CopyFields copy(half);
   second->fields(copy);
   for (int k = 0; k < 300; ++k) {
     through->step();

@@ -1,3 +1,5 @@
+#include "copy_fields.hpp"
+
 #include <equipoise/linalg/petsc.hpp>
 #include <equipoise/problems/vi/obstacle.hpp>
 #include <equipoise/solve/run.hpp>
@@ -138,6 +140,33 @@ TEST(ObstacleActiveSet, CyclesDoNotGrowWithTheGridNorBitsWithTheRanks) {
     const Solved alone = multigrid(Comm(), n, 1e-10);
     const auto owned = Obstacle(n, comm.size(), comm.rank()).layout().owned(comm.rank());
     EXPECT_EQ(together.z, Vector(alone.z.begin() + owned.begin, alone.z.begin() + owned.end)) << n;
+  }
+}
+
+TEST(ObstacleActiveSet, AResumedMethodContinuesBitByBit) {
+  const auto comm = Comm::duplicate(MPI_COMM_WORLD);
+  state::Config config;
+  config.set("problem.n", "65");
+  const auto instance = obstacle_problem().make(comm, config);
+  for (const int done : {0, 1, 3}) {
+    const auto through = instance->make_method("nested-active-set", config);
+    const auto second = instance->make_method("nested-active-set", config);
+    for (int k = 0; k < done; ++k) through->step();
+    state::FieldMap half;
+    through->fields(half);
+    CopyFields copy(half);
+    second->fields(copy);
+    for (int k = 0; k < 2; ++k) {
+      through->step();
+      second->step();
+    }
+    state::FieldMap a, b;
+    through->fields(a);
+    second->fields(b);
+    for (const auto& [name, field] : a.fields()) {
+      EXPECT_EQ(field.doubles, b.at(name).doubles) << name << " after " << done;
+      EXPECT_EQ(field.integers, b.at(name).integers) << name << " after " << done;
+    }
   }
 }
 
