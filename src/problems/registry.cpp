@@ -57,6 +57,7 @@ const std::vector<solve::MethodEntry>& methods() {
     for (const auto& spec : vi::methods())
       list.push_back({"vi", spec.name, spec.help, spec.describe});
     list.push_back(path_projection_method());
+    list.push_back(logit_averaging_method());
     list.push_back(halpern_pdhg_method());
     list.push_back(semismooth_newton_method());
     list.push_back(nested_active_set_method());

@@ -1,5 +1,6 @@
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/problems/vi/traffic.hpp>
+#include <equipoise/problems/vi/traffic_logit.hpp>
 #include <equipoise/problems/vi/traffic_projection.hpp>
 
 #include <cerrno>
@@ -85,6 +86,11 @@ TrafficInstance::TrafficInstance(parallel::Comm comm, TrafficModel model, std::s
     : comm_(std::move(comm)),
       model_(std::make_shared<const TrafficModel>(std::move(model))),
       measure_(std::move(measure)) {
+  if (model_->stochastic()) {
+    if (measure_ == "flow_error") return;
+    throw ConfigurationError(
+        "stop.measure `{}` is unknown here; a stochastic equilibrium has flow_error", measure_);
+  }
   if (measure_ != "relative_gap" && measure_ != "average_excess_cost") {
     throw ConfigurationError(
         "stop.measure `{}` is unknown here; traffic has relative_gap and average_excess_cost",
@@ -103,13 +109,22 @@ solve::Facts TrafficInstance::facts() const {
           {"agents", fmt::format("{}", m.agents.parts())}};
 }
 
+std::vector<std::string> TrafficInstance::methods() const {
+  return {model_->stochastic() ? "logit-averaging" : "path-projection"};
+}
+
 std::unique_ptr<solve::Method> TrafficInstance::make_method(const std::string& name,
                                                             state::Config& config) {
-  if (name != "path-projection") {
+  if (name != methods()[0]) {
     throw ConfigurationError(
-        "method `{}` does not fit the problem `traffic`, whose flows live on paths; use "
-        "path-projection",
-        name);
+        "method `{}` does not fit the problem `traffic` {}; use {}", name,
+        model_->stochastic() ? "with problem.dispersion" : "without problem.dispersion",
+        methods()[0]);
+  }
+  if (model_->stochastic()) {
+    LogitOptions options;
+    config.read("method", options);
+    return std::make_unique<LogitAveraging>(comm_, model_, options);
   }
   PathProjectionOptions options;
   config.read("method", options);
@@ -128,7 +143,9 @@ std::unique_ptr<state::Stateful> TrafficInstance::solution_storage() {
 }
 
 solve::Certificate TrafficInstance::certify(state::Stateful& solution) {
-  return certify_traffic(comm_, *model_, LinkFlowOf(solution).flow(), measure_);
+  const LinkFlowOf of(solution);
+  return model_->stochastic() ? certify_logit(comm_, *model_, of.flow())
+                              : certify_traffic(comm_, *model_, of.flow(), measure_);
 }
 
 std::vector<std::string> TrafficInstance::export_csv(state::Stateful& solution,
@@ -166,7 +183,8 @@ solve::ProblemEntry traffic_problem() {
     AgentOptions run;
     config.read("problem", options);
     config.read("run", run);
-    std::string measure = config.text("stop.measure", "relative_gap");
+    std::string measure =
+        config.text("stop.measure", options.dispersion > 0.0 ? "flow_error" : "relative_gap");
     auto model = parallel::agree(comm, [&] { return TrafficModel::read(options, run.agents); });
     return std::make_unique<TrafficInstance>(comm, std::move(model), std::move(measure));
   };
@@ -178,6 +196,12 @@ solve::MethodEntry path_projection_method() {
           "traffic equilibria by gradient projection on path flows, with shortest paths found as "
           "needed",
           [](state::OptionVisitor& visit) { PathProjectionOptions().describe(visit); }};
+}
+
+solve::MethodEntry logit_averaging_method() {
+  return {"vi", "logit-averaging",
+          "stochastic traffic equilibria: logit loadings, averaged and extrapolated",
+          [](state::OptionVisitor& visit) { LogitOptions().describe(visit); }};
 }
 
 }  // namespace equipoise::problems

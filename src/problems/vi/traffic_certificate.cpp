@@ -115,7 +115,133 @@ double balance_error(const TrafficModel& model, std::span<const double> flow) {
   return worst;
 }
 
+/// Costs of the file's links at these flows.
+std::vector<double> costs_at(const TrafficModel& model, std::span<const double> flow) {
+  std::vector<double> cost(model.file.links.size());
+  for (std::size_t a = 0; a < cost.size(); ++a) {
+    cost[a] = model.options.junction_hours() > 0.0
+                  ? junction_cost(model, a, flow)
+                  : link_cost(model.options, model.file.links[a], flow[a]);
+  }
+  return cost;
+}
+
+/// Logit flows of one pair after another: probabilities from the expected costs to its destination.
+class LogitPairs {
+ public:
+  LogitPairs(const TrafficModel& model, std::span<const double> empty, std::span<const double> cost)
+      : model_(model), labels_(model.file, empty), empty_(empty), cost_(cost) {}
+
+  void add(const OdPair& pair, std::vector<double>& flow) {
+    if (pair.origin != origin_) choose(pair.origin);
+    const double dispersion = model_.options.dispersion;
+    const auto& links = model_.file.links;
+    std::vector<double> ahead(distance_.size(), std::numeric_limits<double>::infinity());
+    ahead[static_cast<std::size_t>(pair.destination)] = 0.0;
+    for (auto a = efficient_.rbegin(); a != efficient_.rend(); ++a) {
+      // exp(-dispersion ahead) of the tail grows by that of the path over this link.
+      double& tail = ahead[static_cast<std::size_t>(links[*a].from)];
+      const double by = cost_[*a] + ahead[static_cast<std::size_t>(links[*a].to)];
+      if (std::isinf(by)) continue;
+      const double least = std::min(tail, by), most = std::max(tail, by);
+      tail = least - std::log1p(std::exp(-dispersion * (most - least))) / dispersion;
+    }
+    std::vector<double> through(distance_.size(), 0.0);
+    through[static_cast<std::size_t>(pair.origin)] = pair.demand;
+    for (const std::size_t a : efficient_) {
+      const auto from = static_cast<std::size_t>(links[a].from);
+      const auto to = static_cast<std::size_t>(links[a].to);
+      if (through[from] == 0.0 || std::isinf(ahead[to])) continue;
+      const double part =
+          through[from] * std::exp(-dispersion * (cost_[a] + ahead[to] - ahead[from]));
+      flow[a] += part;
+      through[to] += part;
+    }
+  }
+
+ private:
+  /// The links that lead farther from the origin, nearest tail first; of shortest paths of equal
+  /// cost the one with fewer links counts.
+  void choose(std::int32_t origin) {
+    origin_ = origin;
+    distance_ = labels_.from(origin);
+    const auto& links = model_.file.links;
+    steps_.assign(distance_.size(), model_.file.nodes);
+    steps_[static_cast<std::size_t>(origin)] = 0;
+    const auto leaves = [&](std::size_t a) {
+      return links[a].from == origin || links[a].from >= model_.file.first_thru_node;
+    };
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (std::size_t a = 0; a < links.size(); ++a) {
+        const auto from = static_cast<std::size_t>(links[a].from);
+        const auto to = static_cast<std::size_t>(links[a].to);
+        if (!leaves(a) || steps_[from] + 1 >= steps_[to] ||
+            distance_[from] + empty_[a] != distance_[to]) {
+          continue;
+        }
+        steps_[to] = steps_[from] + 1;
+        changed = true;
+      }
+    }
+    const auto rank = [&](std::int32_t node) {
+      const auto i = static_cast<std::size_t>(node);
+      return std::pair(distance_[i], steps_[i]);
+    };
+    efficient_.clear();
+    for (std::size_t a = 0; a < links.size(); ++a) {
+      if (leaves(a) && !std::isinf(rank(links[a].from).first) &&
+          rank(links[a].from) < rank(links[a].to)) {
+        efficient_.push_back(a);
+      }
+    }
+    std::stable_sort(efficient_.begin(), efficient_.end(), [&](std::size_t a, std::size_t b) {
+      return rank(links[a].from) < rank(links[b].from);
+    });
+  }
+
+  const TrafficModel& model_;
+  Labels labels_;
+  std::span<const double> empty_, cost_;
+  std::int32_t origin_ = 0;
+  std::vector<double> distance_;
+  std::vector<std::int64_t> steps_;
+  std::vector<std::size_t> efficient_;
+};
+
 }  // namespace
+
+solve::Certificate certify_logit(const parallel::Comm& comm, const TrafficModel& model,
+                                 std::span<const double> link_flow) {
+  std::array<double, 3> value{};  // error, total cost, balance
+  parallel::agree(comm, [&] {
+    if (link_flow.size() != model.network.links()) {
+      throw InputError("a solution with {} link flows for a network of {} links", link_flow.size(),
+                       model.network.links());
+    }
+    if (comm.rank() > 0) return;
+    const std::vector<double> empty = costs_at(model, std::vector<double>(link_flow.size()));
+    const std::vector<double> cost = costs_at(model, link_flow);
+    std::vector<double> loaded(link_flow.size());
+    LogitPairs logit(model, empty, cost);
+    for (const OdPair& pair : model.pairs) logit.add(pair, loaded);
+    double total = 0.0;
+    for (std::size_t a = 0; a < loaded.size(); ++a) {
+      value[0] += std::abs(loaded[a] - link_flow[a]);
+      value[1] += cost[a] * link_flow[a];
+      total += link_flow[a];
+    }
+    if (total > 0.0) value[0] /= total;
+    value[2] = balance_error(model, link_flow) / model.demand;
+  });
+  comm.broadcast(std::span<double>(value));
+  solve::Certificate certificate;
+  certificate.values = {{"flow_error", value[0]},
+                        {"balance_error_relative_to_demand", value[2]},
+                        {"total_cost", value[1]}};
+  certificate.measure = std::max(value[0], value[2]);
+  return certificate;
+}
 
 solve::Certificate certify_traffic(const parallel::Comm& comm, const TrafficModel& model,
                                    std::span<const double> link_flow, const std::string& measure) {
@@ -127,11 +253,10 @@ solve::Certificate certify_traffic(const parallel::Comm& comm, const TrafficMode
       throw InputError("a solution with {} link flows for a network of {} links", link_flow.size(),
                        model.network.links());
     }
-    std::vector<double> cost(links), empty(links);
+    const std::vector<double> cost = costs_at(model, link_flow);
+    std::vector<double> empty(links);
     for (std::size_t a = 0; a < links; ++a) {
       const TntpLink& link = model.file.links[a];
-      cost[a] = junctions ? junction_cost(model, a, link_flow)
-                          : link_cost(model.options, link, link_flow[a]);
       if (model.elastic()) empty[a] = link_cost(model.options, link, 0.0);
       if (comm.rank() > 0) continue;
       sums[0].add(link_flow[a] * cost[a]);

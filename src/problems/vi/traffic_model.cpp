@@ -90,6 +90,10 @@ void TrafficOptions::describe(state::OptionVisitor& visit) {
                "of the demand at the cost of the empty network, where the file's demand holds; 0 "
                "for fixed demand",
                state::non_negative);
+  visit.option("dispersion", dispersion,
+               "of a stochastic equilibrium: a path of cost c is taken in proportion to "
+               "exp(-dispersion c); 0 for the user equilibrium",
+               state::non_negative);
 }
 
 TrafficModel TrafficModel::make(const TrafficOptions& options, formats::TntpNetwork file,
@@ -98,6 +102,11 @@ TrafficModel TrafficModel::make(const TrafficOptions& options, formats::TntpNetw
                          options.junction_hours());
   std::vector<OdPair> pairs = sorted_demand(trips, file, options.trips);
   if (options.elasticity > 0.0) {
+    if (options.dispersion > 0.0) {
+      throw ConfigurationError(
+          "problem.elasticity and problem.dispersion are both given; a stochastic equilibrium has "
+          "fixed demand here");
+    }
     if (options.junction_hours() > 0.0) {
       throw ConfigurationError(
           "problem.elasticity needs problem.law = bpr; the law of junctions has fixed demand");
@@ -147,11 +156,12 @@ std::string TrafficModel::fingerprint() const {
   hash.add(static_cast<std::uint64_t>(file.first_thru_node));
   return fmt::format(
       "traffic: {} zones, {} nodes, {} links, {} OD pairs, {} agents, toll weight {}, length "
-      "weight {}{}{}, hash {:016x}",
+      "weight {}{}{}{}, hash {:016x}",
       file.zones, file.nodes, file.links.size(), pairs.size(), agents.parts(), options.toll_weight,
       options.length_weight,
       options.junction_hours() > 0.0 ? fmt::format(", junctions of {} hours", options.hours) : "",
-      elastic() ? fmt::format(", elasticity {}", options.elasticity) : "", hash.value());
+      elastic() ? fmt::format(", elasticity {}", options.elasticity) : "",
+      stochastic() ? fmt::format(", dispersion {}", options.dispersion) : "", hash.value());
 }
 
 void TrafficSolution::fields(state::FieldVisitor& visit) {

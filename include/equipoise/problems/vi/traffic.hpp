@@ -14,15 +14,17 @@ namespace equipoise::problems {
 ///
 /// The only vector that agents (groups of origins) exchange is the flow of the links. Measures:
 /// `relative_gap` (default), 1 - sum_w d_w u_w / sum_a v_a c_a, and `average_excess_cost`, (sum v c
-/// - sum d u) / sum d, with u from exact shortest paths. The objective is Beckmann's.
+/// - sum d u) / sum d, with u from exact shortest paths. The objective is Beckmann's. With
+/// `problem.dispersion` the equilibrium is stochastic (LogitAveraging), its measure `flow_error`.
 class TrafficInstance : public solve::Instance {
  public:
-  /// `measure` is "relative_gap" or "average_excess_cost"; throws ConfigurationError for another.
+  /// `measure` is "relative_gap" or "average_excess_cost", for a stochastic equilibrium
+  /// "flow_error"; throws ConfigurationError for another.
   TrafficInstance(parallel::Comm comm, TrafficModel model, std::string measure);
 
   [[nodiscard]] std::string fingerprint() const override { return model_->fingerprint(); }
   [[nodiscard]] solve::Facts facts() const override;
-  [[nodiscard]] std::vector<std::string> methods() const override { return {"path-projection"}; }
+  [[nodiscard]] std::vector<std::string> methods() const override;
   std::unique_ptr<solve::Method> make_method(const std::string& name,
                                              state::Config& config) override;
   std::unique_ptr<state::Stateful> solution_storage() override;
@@ -40,8 +42,9 @@ class TrafficInstance : public solve::Instance {
   std::string measure_;
 };
 
-/// The registry's entries of the problem and of its method.
+/// The registry's entries of the problem and of its methods.
 [[nodiscard]] solve::ProblemEntry traffic_problem();
 [[nodiscard]] solve::MethodEntry path_projection_method();
+[[nodiscard]] solve::MethodEntry logit_averaging_method();
 
 }  // namespace equipoise::problems

@@ -20,7 +20,7 @@ struct TrafficOptions {
   std::string net, trips, nodes;
   double toll_weight = 0.0, length_weight = 0.0;
   std::string law = "bpr";
-  double hours = 5.0, elasticity = 0.0;
+  double hours = 5.0, elasticity = 0.0, dispersion = 0.0;
   [[nodiscard]] double junction_hours() const { return law == "junctions" ? hours : 0.0; }
   void describe(state::OptionVisitor& visit);
 };
@@ -55,6 +55,8 @@ struct TrafficModel {
                                     static_cast<std::size_t>(range.size()));
   }
   [[nodiscard]] bool elastic() const { return options.elasticity > 0.0; }
+  /// Travellers see costs with an error, and spread over all efficient paths (LogitOrigin).
+  [[nodiscard]] bool stochastic() const { return options.dispersion > 0.0; }
   /// The shortcut of the agent's first pair, or -1.
   [[nodiscard]] std::int32_t shortcut_of(int agent) const {
     return elastic() ? static_cast<std::int32_t>(std::ssize(file.links) + agents.range(agent).begin)
@@ -87,5 +89,11 @@ struct TrafficSolution : state::Stateful {
                                                  const TrafficModel& model,
                                                  std::span<const double> link_flow,
                                                  const std::string& measure);
+
+/// The same for stochastic equilibria, whose measure is sum |y - v| / sum v: the loading y is
+/// computed destination by destination. **Collective**, one broadcast; rank 0 works.
+[[nodiscard]] solve::Certificate certify_logit(const parallel::Comm& comm,
+                                               const TrafficModel& model,
+                                               std::span<const double> link_flow);
 
 }  // namespace equipoise::problems
