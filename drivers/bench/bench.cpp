@@ -20,7 +20,7 @@ const std::vector<Bench>& benches() {
        [](const auto& comm, const Words& words) {
          return bench_times(comm,
                             {"problem.name=lp", "problem.generate=transport", "problem.rows=500",
-                             "problem.columns=500", "method.polish=off"},
+                             "problem.columns=500"},
                             words);
        }},
       {"traffic", "when a traffic equilibrium reaches each gap",

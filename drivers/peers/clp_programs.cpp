@@ -3,8 +3,8 @@
 //   clp_programs problem.mps=afiro.mps.gz
 //   clp_programs problem.generate=transport problem.rows=200 problem.columns=200 bench.seconds=120
 //
-// prints, for the dual simplex, and for the barrier method with and without crossover: seconds,
-// iterations, status, objective.
+// prints, for the dual simplex, and for the barrier method with and without crossover: seconds (of
+// the processor), iterations, status, objective.
 
 #include <equipoise/parallel/session.hpp>
 #include <equipoise/problems/vi/linear_program.hpp>
@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -76,12 +77,14 @@ int run(const equipoise::parallel::Comm& comm, int argc, char** argv) {
     ClpSolve how;
     how.setSolveType(kind);
     const auto start = std::chrono::steady_clock::now();
+    const std::clock_t processor_start = std::clock();
     model.initialSolve(how);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double processor = static_cast<double>(std::clock() - processor_start) / CLOCKS_PER_SEC;
     const int status = model.status();
-    fmt::print("{:<22} {:>9.3f} s {:>9} iterations  {:<10} {:.12g}\n", name, seconds,
-               model.numberIterations(),
+    fmt::print("{:<22} {:>9.3f} ({:.3f}) s {:>9} iterations  {:<10} {:.12g}\n", name, seconds,
+               processor, model.numberIterations(),
                status == 0   ? "optimal"
                : status == 1 ? "infeasible"
                : status == 2 ? "unbounded"

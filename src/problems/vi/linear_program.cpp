@@ -142,11 +142,14 @@ DistributedProgram DistributedProgram::spread(const parallel::Comm& comm,
   p.constant = numbers[0];
   p.largest_bound = numbers[1];
   p.largest_cost = numbers[2];
-  p.cost = scatter(comm, p.columns, whole.cost);
-  p.lower = scatter(comm, p.columns, whole.lower);
-  p.upper = scatter(comm, p.columns, whole.upper);
-  p.row_lower = scatter(comm, p.rows, whole.row_lower);
-  p.row_upper = scatter(comm, p.rows, whole.row_upper);
+  const auto mine = [&](const partition::Layout& l) {
+    return static_cast<std::size_t>(l.owned(comm.rank()).size());
+  };
+  p.cost = scatter(comm, whole.cost, mine(p.columns));
+  p.lower = scatter(comm, whole.lower, mine(p.columns));
+  p.upper = scatter(comm, whole.upper, mine(p.columns));
+  p.row_lower = scatter(comm, whole.row_lower, mine(p.rows));
+  p.row_upper = scatter(comm, whole.row_upper, mine(p.rows));
   const auto& rows = p.rows.coordinates();
   const auto& columns = p.columns.coordinates();
   p.matrix = partition::DistributedMatrix(comm, rows, columns, triplets(whole.matrix)).owned_rows();
@@ -284,8 +287,8 @@ std::vector<std::string> LinearProgramInstance::export_csv(state::Stateful& solu
   solution.fields(map);
   const auto x_owned = map.doubles("x");
   const auto y_owned = map.doubles("y");
-  const auto x = gather(comm_, program_->columns, {x_owned.begin(), x_owned.end()});
-  const auto y = gather(comm_, program_->rows, {y_owned.begin(), y_owned.end()});
+  const auto x = gather(comm_, std::vector<double>(x_owned.begin(), x_owned.end()));
+  const auto y = gather(comm_, std::vector<double>(y_owned.begin(), y_owned.end()));
   const std::string path = directory + "/solution.csv";
   parallel::agree(comm_, [&] {
     if (comm_.rank() > 0) return;

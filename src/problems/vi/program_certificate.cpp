@@ -149,7 +149,7 @@ Figures certify_direction(const Shared& s, Vector x) {
 /// The whole of a vector of which every rank holds a part. **Collective.**
 Vector everywhere(const parallel::Comm& comm, const partition::Layout& layout,
                   std::span<const double> owned) {
-  Vector whole = gather(comm, layout, {owned.begin(), owned.end()});
+  Vector whole = gather(comm, Vector(owned.begin(), owned.end()));
   whole.resize(static_cast<std::size_t>(layout.dimension()));
   comm.broadcast(std::span<double>(whole));
   return whole;

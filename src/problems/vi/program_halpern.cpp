@@ -10,6 +10,8 @@ namespace {
 constexpr std::int64_t restart_check = 8;
 /// How far a restart moves the logarithm of the primal weight to that of the distances' ratio.
 constexpr double weight_gain = 0.99;
+/// Coefficients from which on even the order for a factorisation costs many iterations.
+constexpr std::int64_t large_program = 100'000;
 
 /// Prox of sigma times the support function of [lower, upper], at v = y - sigma A(2x' - x).
 double row_prox(double v, double sigma, double lower, double upper) {
@@ -20,12 +22,13 @@ double row_prox(double v, double sigma, double lower, double upper) {
 
 void HalpernOptions::describe(state::OptionVisitor& visit) {
   visit.choice("polish", polish, {"auto", "off"},
-               "auto: Newton's method on rank 0 finishes programs of moderate size");
+               "auto: Newton's method on rank 0 finishes programs of moderate size, or a part of "
+               "larger ones");
   visit.option("polish_after", polish_after,
                "first-order iterations before the first polish; later ones at every doubling",
                state::at_least_one);
   visit.option("polish_nonzeros", polish_nonzeros,
-               "programs with more coefficients are not gathered for the polish",
+               "programs, or parts, with more coefficients are not gathered for the polish",
                state::non_negative);
   visit.option("check_every", check_every, "iterations between evaluations of the KKT residual",
                state::at_least_one);
@@ -53,6 +56,7 @@ HalpernPdhg::HalpernPdhg(parallel::Comm comm, std::shared_ptr<const DistributedP
   best_.part = comm_.rank();
   scaled_.unscale(x_, y_, best_.x, best_.y);
   take(scaled_.kkt(x_, y_));
+  residual_at_polish_ = start_residual_ = report_.residual;
   notes_.emplace_back("primal weight", fmt::format("{:.3g}", weight_));
 }
 
@@ -180,12 +184,23 @@ bool HalpernPdhg::check() {
   }
   if (report_.residual <= tolerance_) return false;
   if (inner_ > 100 && (total_ / options_.check_every) % 8 == 0 && try_rays()) return true;
-  if (options_.polish == "auto" && total_ >= next_polish_ &&
-      program_->nonzeros + program_->quadratic_nonzeros <= options_.polish_nonzeros) {
+  if (options_.polish == "auto" && total_ >= next_polish_) {
     next_polish_ = 2 * total_;
-    return worth_polishing() && polish();
+    return !on_course() && polish();
   }
   return false;
+}
+
+/// Whether a large program that goes on losing digits of its residual as since the last call of
+/// this, half of all iterations ago, needs no polish before the next.
+bool HalpernPdhg::on_course() {
+  const double gained = std::log(residual_at_polish_ / report_.residual);
+  const double wanted = std::log(report_.residual / tolerance_);
+  const bool first = residual_at_polish_ == start_residual_;
+  residual_at_polish_ = report_.residual;
+  return std::isfinite(gained) &&
+         program_->nonzeros + program_->quadratic_nonzeros > large_program &&
+         wanted <= (first ? 1.0 : 2.0) * gained;
 }
 
 /// Differences of iterates converge to a ray where the program has no solution (Applegate et al.
@@ -250,6 +265,7 @@ void HalpernPdhg::fields(state::FieldVisitor& visit) {
   visit.scalar("inner_iterations", inner_);
   visit.scalar("total_iterations", total_);
   visit.scalar("next_polish", next_polish_);
+  visit.scalar("residual_at_polish", residual_at_polish_);
   visit.scalar("report/residual", report_.residual);
   visit.scalar("report/objective", report_.objective);
   best_.fields(visit);

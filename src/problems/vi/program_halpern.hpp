@@ -1,6 +1,6 @@
 #pragma once
 
-#include "program_newton.hpp"
+#include "program_part.hpp"
 #include "program_scaled.hpp"
 
 #include <equipoise/problems/vi/linear_program.hpp>
@@ -52,8 +52,10 @@ struct ProgramSolution : state::Stateful {
 /// Programs of at most `polish_nonzeros` coefficients are also gathered on rank 0, after
 /// `polish_after` iterations and again whenever their number has doubled, for Newton's method from
 /// the current pair, and for rays where that finds no solution, as soon as the fill of its
-/// factorisation makes this no dearer than a few times the products so far; the outcome is taken
-/// only if it passes the same tests. Rays also come from the differences of iterates.
+/// factorisation makes this no dearer than a few times the products so far. Of larger linear
+/// programs, and of those with a dearer factorisation, the part that the pair leaves open is taken
+/// instead, as often as that helps (`open_part`). The outcome is taken only if it passes the same
+/// tests. Rays also come from the differences of iterates.
 class HalpernPdhg final : public solve::Method {
  public:
   /// `tolerance`: what the polish aims at. **Collective.**
@@ -84,9 +86,10 @@ class HalpernPdhg final : public solve::Method {
   bool try_rays();
   bool prove_infeasible(Vector y);
   bool prove_unbounded(Vector x);
+  bool on_course();
   bool polish();
-  bool worth_polishing();
-  LocalProgram gather_program();
+  double polish_cost(const LocalProgram& local, double allowed);
+  bool solve_part(const ProgramPart& part, GatheredPart& local, Vector& x, Vector& y);
   void take(const RelativeKkt& kkt);
   [[nodiscard]] bool quadratic() const { return scaled_.quadratic(); }
   /// A point's weight and the anchor's in the next one.
@@ -101,7 +104,8 @@ class HalpernPdhg final : public solve::Method {
 
   Vector x_, y_, x_anchor_, y_anchor_;  // the state
   double weight_ = 1.0, first_residual_ = 0.0, last_residual_ = 0.0;
-  double polish_cost_ = -1.0;  // operations, found when first asked for
+  double start_residual_ = 0.0, residual_at_polish_ = 0.0;
+  double whole_polish_cost_ = 0.0;  // operations, at least
   std::int64_t inner_ = 0, total_ = 0, next_polish_ = 0;
   ProgramSolution best_;
 

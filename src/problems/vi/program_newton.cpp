@@ -1,166 +1,21 @@
 #include "program_newton.hpp"
 
-#include <Eigen/OrderingMethods>
-#include <Eigen/SparseCholesky>
-#include <Eigen/SparseCore>
+#include "program_system.hpp"
 
-#include <limits>
+#include <algorithm>
+#include <cmath>
 
 namespace equipoise::problems {
 namespace {
 
-using Sparse = Eigen::SparseMatrix<double>;
 using Vector = Eigen::VectorXd;
-using Triplets = std::vector<Eigen::Triplet<double>>;
 using Eigen::Index;
 
-constexpr double regularization = 1e-9;
 constexpr int iteration_limit = 120;
 /// In scaled units, where coefficients are at most 1.
 constexpr double least_margin = 1.0;
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-int narrow(std::int64_t i) { return static_cast<int>(i); }
-
-/// The program with a slack s = Ax per inequality row: min c'v + v'Qv/2, G v = b, l <= v <= u, v =
-/// (x, s). Fixed columns stay where they are and leave G.
-struct Standard {
-  explicit Standard(const LocalProgram& p);
-
-  Index n, m, size;  ///< columns, rows, columns and slacks
-  Sparse equality, quadratic;
-  Vector cost, lower, upper, rhs;
-  std::vector<Index> slack;  ///< of each row, -1 for an equation
-  std::vector<char> fixed;   ///< [size]
-};
-
-Standard::Standard(const LocalProgram& p)
-    : n(std::ssize(p.cost)),
-      m(std::ssize(p.row_lower)),
-      size(n),
-      rhs(Vector::Zero(m)),
-      slack(at(m), -1) {
-  for (Index i = 0; i < m; ++i) {
-    if (p.row_lower[at(i)] != p.row_upper[at(i)]) slack[at(i)] = size++;
-  }
-  cost = Vector::Zero(size);
-  lower = upper = cost;
-  fixed.assign(at(size), 0);
-  for (Index j = 0; j < n; ++j) {
-    cost[j] = p.cost[at(j)];
-    lower[j] = p.lower[at(j)];
-    upper[j] = p.upper[at(j)];
-    fixed[at(j)] = lower[j] == upper[j];
-  }
-  Triplets g, q;
-  for (Index i = 0; i < m; ++i) {
-    if (slack[at(i)] < 0) {
-      rhs[i] = p.row_lower[at(i)];
-    } else {
-      lower[slack[at(i)]] = p.row_lower[at(i)];
-      upper[slack[at(i)]] = p.row_upper[at(i)];
-      g.emplace_back(narrow(i), narrow(slack[at(i)]), -1.0);
-    }
-  }
-  for (const auto& [i, j, value] : p.matrix) {
-    if (fixed[at(j)]) {
-      rhs[i] -= value * lower[j];
-    } else {
-      g.emplace_back(narrow(i), narrow(j), value);
-    }
-  }
-  for (const auto& [i, j, value] : p.quadratic) {
-    if (fixed[at(i)]) continue;
-    if (fixed[at(j)]) {
-      cost[i] += value * lower[j];
-    } else {
-      q.emplace_back(narrow(i), narrow(j), value);
-    }
-  }
-  equality.resize(m, size);
-  equality.setFromTriplets(g.begin(), g.end());
-  quadratic.resize(size, size);
-  quadratic.setFromTriplets(q.begin(), q.end());
-}
-
-/// [ Q + D, G'; G, 0 ] with +- regularization on the diagonal: quasidefinite, so that L D L' exists
-/// for every ordering (Vanderbei 1995). Solutions are refined against the matrix without it.
-class AugmentedSystem {
- public:
-  explicit AugmentedSystem(const Standard& s) : s_(s), matrix_(pattern(s)) {
-    curvature_ = s.quadratic.diagonal();
-    factor_.analyzePattern(matrix_);
-    residual_.resize(s.size + s.m);
-  }
-
-  bool factorize(const Vector& diagonal) {
-    diagonal_ = diagonal;
-    for (double extra = regularization; extra < 1e-3; extra *= 100.0) {
-      for (Index j = 0; j < s_.size; ++j) {
-        pivot(j) = s_.fixed[at(j)] ? 1.0 : curvature_[j] + diagonal[j] + extra;
-      }
-      for (Index i = 0; i < s_.m; ++i) pivot(s_.size + i) = -extra;
-      factor_.factorize(matrix_);
-      ++factorizations_;
-      if (factor_.info() == Eigen::Success && factor_.vectorD().allFinite()) return true;
-    }
-    return false;
-  }
-
-  /// Replaces `rhs` by the solution.
-  void solve(Vector& rhs) {
-    Vector x = factor_.solve(rhs);
-    double best = residual(rhs, x);
-    for (int k = 0; k < 6 && best > 0.0; ++k) {
-      const Vector next = x + Vector(factor_.solve(residual_));
-      const double now = residual(rhs, next);
-      if (!(now < 0.9 * best)) break;
-      x = next;
-      best = now;
-    }
-    rhs = x;
-  }
-
-  [[nodiscard]] std::int64_t factorizations() const { return factorizations_; }
-
-  /// The lower triangle; the diagonal comes first in every column.
-  static Sparse pattern(const Standard& s) {
-    Triplets t;
-    for (Index j = 0; j < s.size + s.m; ++j) t.emplace_back(narrow(j), narrow(j), 1.0);
-    for (Index j = 0; j < s.size; ++j) {
-      for (Sparse::InnerIterator it(s.quadratic, j); it; ++it) {
-        if (it.row() > j) t.emplace_back(narrow(it.row()), narrow(j), it.value());
-      }
-      for (Sparse::InnerIterator it(s.equality, j); it; ++it) {
-        t.emplace_back(narrow(s.size + it.row()), narrow(j), it.value());
-      }
-    }
-    Sparse matrix(s.size + s.m, s.size + s.m);
-    matrix.setFromTriplets(t.begin(), t.end());
-    return matrix;
-  }
-
- private:
-  double& pivot(Index j) { return matrix_.valuePtr()[matrix_.outerIndexPtr()[j]]; }
-
-  double residual(const Vector& rhs, const Vector& x) {
-    const auto v = x.head(s_.size);
-    const auto y = x.tail(s_.m);
-    residual_.head(s_.size) = rhs.head(s_.size) - s_.quadratic * v - diagonal_.cwiseProduct(v) -
-                              s_.equality.transpose() * y;
-    residual_.tail(s_.m) = rhs.tail(s_.m) - s_.equality * v;
-    for (Index j = 0; j < s_.size; ++j) {
-      if (s_.fixed[at(j)]) residual_[j] = rhs[j] - x[j];
-    }
-    return residual_.lpNorm<Eigen::Infinity>();
-  }
-
-  const Standard& s_;
-  Sparse matrix_;
-  Vector curvature_, diagonal_, residual_;
-  Eigen::SimplicialLDLT<Sparse, Eigen::Lower> factor_;
-  std::int64_t factorizations_ = 0;
-};
 
 /// The iterate: v, y, and the multipliers of the bounds, all strictly inside.
 struct Point {
@@ -169,7 +24,7 @@ struct Point {
 
 class Newton {
  public:
-  Newton(const LocalProgram& p, const Standard& s) : program_(p), s_(s), system_(s) {
+  Newton(const LocalProgram& p, const StandardProgram& s) : program_(p), s_(s), system_(s) {
     for (Index j = 0; j < s.size; ++j) {
       has_lower_.push_back(!s.fixed[at(j)] && std::isfinite(s.lower[j]));
       has_upper_.push_back(!s.fixed[at(j)] && std::isfinite(s.upper[j]));
@@ -375,7 +230,7 @@ class Newton {
   }
 
   const LocalProgram& program_;
-  const Standard& s_;
+  const StandardProgram& s_;
   AugmentedSystem system_;
   std::vector<char> has_lower_, has_upper_;
   std::int64_t bounds_ = 0;
@@ -385,35 +240,9 @@ class Newton {
 
 }  // namespace
 
-/// Column counts by walking up the elimination tree from every entry (Liu 1990), after the ordering
-/// that the factorisation uses.
-double factorization_cost(const LocalProgram& program) {
-  const Sparse lower = AugmentedSystem::pattern(Standard(program));
-  Eigen::PermutationMatrix<Eigen::Dynamic, Eigen::Dynamic, int> order;
-  const Sparse full = lower.selfadjointView<Eigen::Lower>();
-  Eigen::AMDOrdering<int>()(full, order);
-  const Index n = full.cols();
-  // `order` maps new to old positions.
-  std::vector<Index> position(at(n)), parent(at(n), -1), seen(at(n), -1), count(at(n), 0);
-  for (Index k = 0; k < n; ++k) position[at(order.indices()[k])] = k;
-  double entries = 0.0, operations = 0.0;
-  for (Index k = 0; k < n; ++k) {
-    seen[at(k)] = k;
-    for (Sparse::InnerIterator it(full, order.indices()[k]); it; ++it) {
-      for (Index i = position[at(it.row())]; i < k && seen[at(i)] != k; i = parent[at(i)]) {
-        if (parent[at(i)] < 0) parent[at(i)] = k;
-        seen[at(i)] = k;
-        operations += 2.0 * static_cast<double>(++count[at(i)]);
-        if (++entries > 0x1p30) return HUGE_VAL;
-      }
-    }
-  }
-  return operations;
-}
-
 NewtonResult newton_polish(const LocalProgram& program, double tolerance, std::vector<double>& x,
                            std::vector<double>& y) {
-  const Standard standard(program);
+  const StandardProgram standard(program);
   return Newton(program, standard).run(tolerance, x, y);
 }
 

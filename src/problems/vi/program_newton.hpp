@@ -28,9 +28,9 @@ struct NewtonResult {
 /// are powers of two, so that coefficients become about 1.
 void equilibrate(LocalProgram& program);
 
-/// Operations of one factorisation of the Newton system, found without making it; infinite where
-/// the factor would not fit (2^30 entries).
-[[nodiscard]] double factorization_cost(const LocalProgram& program);
+/// Operations of one factorisation of the Newton system, found without making it; the count ends
+/// soon after `most`. Infinite where the factor would not fit (2^30 entries).
+[[nodiscard]] double factorization_cost(const LocalProgram& program, double most);
 
 /// KKT errors of (x, y) in the caller's units; serial.
 [[nodiscard]] RelativeKkt local_kkt(const LocalProgram& program, const std::vector<double>& x,

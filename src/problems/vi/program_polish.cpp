@@ -6,83 +6,106 @@
 namespace equipoise::problems {
 namespace {
 
+/// Parts that are solved one after another.
+constexpr int most_parts = 10;
+/// A part is small with at most one in so many coefficients of the whole.
+constexpr std::int64_t small_part = 4;
 /// A polish may cost so many operations at once, and so many times those spent on products.
 constexpr double polish_at_once = 1e10, polish_share = 2.0;
 constexpr double polish_factorizations = 30.0;  ///< expected
 
 }  // namespace
 
-/// Rank 0 counts the operations of a factorisation, once, and compares them with those of the
-/// products so far.
-bool HalpernPdhg::worth_polishing() {
-  const double entries = static_cast<double>(program_->nonzeros + program_->quadratic_nonzeros);
-  const double allowed =
-      polish_at_once + polish_share * 2.0 * entries * static_cast<double>(scaled_.products());
-  if (polish_cost_ < 0.0) {
-    const LocalProgram local = gather_program();
-    polish_cost_ = polish_factorizations * comm_.max(parallel::agree(comm_, [&] {
-      return comm_.rank() == 0 ? factorization_cost(local) : 0.0;
-    }));
-  }
-  return polish_cost_ <= allowed;
+/// Operations of a polish, by rank 0's count of those of a factorisation, which ends soon after it
+/// exceeds what is allowed. **Collective.**
+double HalpernPdhg::polish_cost(const LocalProgram& local, double allowed) {
+  return polish_factorizations * comm_.max(parallel::agree(comm_, [&] {
+    return comm_.rank() == 0 ? factorization_cost(local, allowed / polish_factorizations) : 0.0;
+  }));
 }
 
-/// The whole program on rank 0. **Collective.**
-LocalProgram HalpernPdhg::gather_program() {
-  const DistributedProgram& p = *program_;
-  LocalProgram local;
-  local.cost = gather(comm_, p.columns, p.cost);
-  local.lower = gather(comm_, p.columns, p.lower);
-  local.upper = gather(comm_, p.columns, p.upper);
-  local.row_lower = gather(comm_, p.rows, p.row_lower);
-  local.row_upper = gather(comm_, p.rows, p.row_upper);
-  local.matrix = gather(comm_, p.entries(comm_.rank()));
-  local.quadratic = gather(comm_, p.quadratic);
-  local.constant = p.constant;
-  local.largest_bound = p.largest_bound;
-  local.largest_cost = p.largest_cost;
-  return local;
-}
-
+/// What the pair leaves open, where that is little, solved and chosen anew until nothing outside is
+/// violated; then the whole program, where its factorisation is cheap.
 bool HalpernPdhg::polish() {
   const DistributedProgram& p = *program_;
-  LocalProgram local = gather_program();
-  Vector x = gather(comm_, p.columns, best_.x);
-  Vector y = gather(comm_, p.rows, best_.y);
+  const std::int64_t all = p.nonzeros + p.quadratic_nonzeros;
+  double allowed = polish_at_once + polish_share * 2.0 * static_cast<double>(all) *
+                                        static_cast<double>(scaled_.products());
+  Vector x, y;
+  const auto from_best = [&] {
+    x = best_.x;
+    y = best_.y;
+    for (std::size_t j = 0; j < x.size(); ++j) x[j] /= scaled_.column_scale[j];
+    for (std::size_t i = 0; i < y.size(); ++i) y[i] /= scaled_.row_scale[i];
+  };
+  from_best();
+  const double before = report_.residual;
+  const std::int64_t most = std::min(options_.polish_nonzeros, all / small_part);
+  for (int k = 0; k < most_parts && report_.residual > tolerance_ && !quadratic(); ++k) {
+    const ProgramPart part = open_part(comm_, scaled_, eta_ / weight_, eta_ * weight_, x, y);
+    // A file has been whole on rank 0 before.
+    if (p.generator && traveling_nonzeros(comm_, p, part) > most) break;
+    GatheredPart local = gather_part(comm_, scaled_, part, x, y);
+    if (local.nonzeros > most) break;
+    const double cost = polish_cost(local.program, allowed);
+    if (cost > allowed) break;
+    allowed -= cost;
+    if (!solve_part(part, local, x, y)) break;
+  }
+  if (report_.residual > tolerance_ && all <= options_.polish_nonzeros &&
+      whole_polish_cost_ <= allowed) {
+    from_best();
+    const ProgramPart whole = whole_program(p, comm_.rank());
+    GatheredPart local = gather_part(comm_, scaled_, whole, x, y);
+    whole_polish_cost_ = polish_cost(local.program, allowed);
+    if (whole_polish_cost_ <= allowed) (void)solve_part(whole, local, x, y);
+  }
+  if (report_.finished) return true;
+  const bool better = report_.residual < before;
+  if (better) restart();
+  return better;
+}
+
+/// Newton's method on the part; says whether it solved it. Where the pair of the whole program
+/// became better it is taken; a ray of the whole program that proves that there is none ends the
+/// run.
+bool HalpernPdhg::solve_part(const ProgramPart& part, GatheredPart& local, Vector& x, Vector& y) {
   Vector dual_ray, primal_ray;
   NewtonResult result;
   parallel::agree(comm_, [&] {
     if (comm_.rank() != 0) return;
-    equilibrate(local);
-    for (std::size_t j = 0; j < x.size(); ++j) x[j] /= local.column_scale[j];
-    for (std::size_t i = 0; i < y.size(); ++i) y[i] /= local.row_scale[i];
-    result = newton_polish(local, 1e-2 * tolerance_, x, y);
-    if (!(result.kkt.largest() <= tolerance_)) {
-      dual_ray = infeasibility_ray(local, result);
-      primal_ray = recession_ray(local, result);
+    LocalProgram& program = local.program;
+    equilibrate(program);
+    for (std::size_t j = 0; j < local.x.size(); ++j) local.x[j] /= program.column_scale[j];
+    for (std::size_t i = 0; i < local.y.size(); ++i) local.y[i] /= program.row_scale[i];
+    result = newton_polish(program, 1e-2 * tolerance_, local.x, local.y);
+    if (part.whole && !(result.kkt.largest() <= tolerance_)) {
+      dual_ray = infeasibility_ray(program, result);
+      primal_ray = recession_ray(program, result);
     }
-    for (std::size_t j = 0; j < x.size(); ++j) x[j] *= local.column_scale[j];
-    for (std::size_t i = 0; i < y.size(); ++i) y[i] *= local.row_scale[i];
+    for (std::size_t j = 0; j < local.x.size(); ++j) local.x[j] *= program.column_scale[j];
+    for (std::size_t i = 0; i < local.y.size(); ++i) local.y[i] *= program.row_scale[i];
   });
   factorizations_ += result.factorizations;
-  Vector x_found = scatter(comm_, p.columns, x);
-  Vector y_found = scatter(comm_, p.rows, y);
-  for (std::size_t j = 0; j < x_found.size(); ++j)
-    x_work_[j] = x_found[j] / scaled_.column_scale[j];
-  for (std::size_t i = 0; i < y_found.size(); ++i) y_work_[i] = y_found[i] / scaled_.row_scale[i];
-  const RelativeKkt now = scaled_.kkt(x_work_, y_work_);
-  const bool better = now.largest() < report_.residual;
-  if (better) {
-    best_.x = std::move(x_found);
-    best_.y = std::move(y_found);
-    take(now);
-    x_new_ = x_work_;
-    y_new_ = y_work_;
-    restart();
+  Vector found_x(best_.x.size()), found_y(best_.y.size());
+  scatter_part(comm_, part.columns, local.x, found_x);
+  scatter_part(comm_, part.rows, local.y, found_y);
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    if (part.columns[j]) x[j] = found_x[j] / scaled_.column_scale[j];
   }
-  if (!comm_.any(!dual_ray.empty() || !primal_ray.empty())) return better;
-  return prove_infeasible(scatter(comm_, p.rows, dual_ray)) ||
-         prove_unbounded(scatter(comm_, p.columns, primal_ray)) || better;
+  for (std::size_t i = 0; i < y.size(); ++i) y[i] = found_y[i] / scaled_.row_scale[i];
+  const RelativeKkt now = scaled_.kkt(x, y);
+  if (now.largest() < report_.residual) {
+    scaled_.unscale(x, y, best_.x, best_.y);
+    take(now);
+    x_new_ = x;
+    y_new_ = y;
+  }
+  if (comm_.any(!dual_ray.empty() || !primal_ray.empty()) &&
+      !prove_infeasible(scatter(comm_, dual_ray, y.size()))) {
+    (void)prove_unbounded(scatter(comm_, primal_ray, x.size()));
+  }
+  return comm_.any(result.kkt.largest() <= tolerance_ && comm_.rank() == 0);
 }
 
 }  // namespace equipoise::problems

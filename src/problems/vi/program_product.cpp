@@ -51,18 +51,25 @@ class ProgramProduct::Builder {
 
   /// One line after another; `column` of a kept entry is global, of a sum from rank r -1 - r.
   void line(std::int32_t number, Entry begin, Entry end, Half node) {
-    tree_ = {number, {}, {}};
+    const auto first = static_cast<std::int32_t>(leaves.size());
+    line_ = number;
     add(node, begin, end);
     offsets.push_back(static_cast<std::int32_t>(kept.size()));
-    leaves.push_back(tree_.ends.size());
-    if (tree_.ends.size() > 1) trees.push_back(std::move(tree_));
+    const auto last = static_cast<std::int32_t>(leaves.size());
+    halved.push_back(last - first > 1);
+    if (halved.back()) {
+      trees.push_back({number, first, last});
+    } else {
+      leaves.resize(static_cast<std::size_t>(first));
+    }
   }
   [[nodiscard]] Half root() const { return {0, chunks_.parts(), 0}; }
 
   std::vector<Triplet> kept;
   std::vector<std::int32_t> offsets = {0};
-  std::vector<std::size_t> leaves;
+  std::vector<char> halved;  ///< lines of several leaves
   std::vector<Tree> trees;
+  std::vector<Leaf> leaves;
   std::map<int, std::pair<std::vector<Half>, std::vector<Triplet>>> given;
 
  private:
@@ -79,7 +86,7 @@ class ProgramProduct::Builder {
           begin, end, first, [](const Triplet& e, std::int64_t c) { return e.column < c; });
       add({node.begin, middle}, begin, cut);
       add({middle, node.end}, cut, end);
-      if (begin != cut && cut != end) ++tree_.joins.back();
+      if (begin != cut && cut != end) ++leaves.back().joins;
       return;
     }
     kept.insert(kept.end(), begin, end);
@@ -91,19 +98,16 @@ class ProgramProduct::Builder {
     node.entries = end - begin;
     halves.push_back(node);
     entries.insert(entries.end(), begin, end);
-    kept.push_back({tree_.line, -1 - owner, 1.0});
+    kept.push_back({line_, -1 - owner, 1.0});
     close();
   }
 
-  void close() {
-    tree_.ends.push_back(static_cast<std::int32_t>(kept.size()));
-    tree_.joins.push_back(0);
-  }
+  void close() { leaves.push_back({static_cast<std::int32_t>(kept.size()), 0}); }
 
   int rank_;
   const partition::Partition& chunks_;
   const partition::Partition& owners_;
-  Tree tree_;
+  std::int32_t line_ = 0;
 };
 
 ProgramProduct::ProgramProduct(const parallel::Comm& comm, const partition::Layout& lines,
@@ -178,13 +182,14 @@ ProgramProduct::ProgramProduct(const parallel::Comm& comm, const partition::Layo
   }
   offsets_ = std::move(builder.offsets);
   trees_ = std::move(builder.trees);
+  leaves_ = std::move(builder.leaves);
   std::int32_t tree = 0;
   for (std::int32_t i = 0; i < next; ++i) {
     const auto at = static_cast<std::size_t>(i);
     const bool waits = std::any_of(index_.begin() + offsets_[at], index_.begin() + offsets_[at + 1],
                                    [&](std::int32_t k) { return k >= std::int32_t(owned_); });
     Lines& kind = at >= owned_lines_ ? lent_ : waits ? outer_ : inner_;
-    if (builder.leaves[at] > 1) {
+    if (builder.halved[at]) {
       kind.halved.push_back(tree++);
     } else {
       kind.add(i);
@@ -197,11 +202,11 @@ double ProgramProduct::halved(const Tree& tree) const {
   std::array<double, deepest> open{};
   std::size_t depth = 0;
   std::int32_t from = offsets_[static_cast<std::size_t>(tree.line)];
-  for (std::size_t k = 0; k < tree.ends.size(); ++k) {
-    open[depth++] = leaf(from, tree.ends[k]);
-    from = tree.ends[k];
-    for (std::int8_t join = tree.joins[k]; join > 0; --join, --depth)
-      open[depth - 2] += open[depth - 1];
+  for (std::int32_t k = tree.begin; k < tree.end; ++k) {
+    const Leaf& l = leaves_[static_cast<std::size_t>(k)];
+    open[depth++] = leaf(from, l.end);
+    from = l.end;
+    for (std::int32_t join = l.joins; join > 0; --join, --depth) open[depth - 2] += open[depth - 1];
   }
   return open[0];
 }

@@ -61,11 +61,15 @@ class ProgramProduct {
     std::vector<std::int32_t> halved;  ///< positions in `trees_`
     void add(std::int32_t line);
   };
-  /// A line of several leaves; after each leaf so many sums are added to the ones before them.
+  /// After a leaf so many sums are added to the ones before them.
+  struct Leaf {
+    std::int32_t end = 0;  ///< position of an entry
+    std::int32_t joins = 0;
+  };
+  /// A line of several leaves.
   struct Tree {
     std::int32_t line = 0;
-    std::vector<std::int32_t> ends;  ///< of the leaves, positions of entries
-    std::vector<std::int8_t> joins;
+    std::int32_t begin = 0, end = 0;  ///< positions in `leaves_`
   };
   struct Neighbour {
     int rank = 0;
@@ -108,6 +112,7 @@ class ProgramProduct {
   std::vector<std::int32_t> offsets_, index_;
   std::vector<double> values_;
   std::vector<Tree> trees_;
+  std::vector<Leaf> leaves_;
   Lines inner_, outer_;  ///< owned lines, without and with a part from elsewhere
   Lines lent_;           ///< halves of other ranks' lines; numbered after the owned lines
   std::vector<Neighbour> lenders_, owners_;

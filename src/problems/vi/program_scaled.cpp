@@ -3,12 +3,15 @@
 #include <equipoise/parallel/random.hpp>
 #include <equipoise/partition/distributed_vector.hpp>
 
+#include <Eigen/Eigenvalues>
+
 #include <array>
 
 namespace equipoise::problems {
 namespace {
 
-constexpr int power_iterations = 200;
+constexpr int power_iterations = 200, lanczos_steps = 60;
+constexpr double norm_change = 1e-4;  ///< relative, of the last step
 constexpr double ray_tolerance = 1e-8;
 constexpr double ray_margin = 1e-6;
 constexpr double ray_zero = 1e-9;  ///< smaller entries of a ray's A'y are rounding
@@ -70,36 +73,67 @@ void ScaledProgram::multiply_quadratic(const Vector& x, Vector& out) {
   ++products_;
 }
 
-template <class Apply>
-double ScaledProgram::largest(Vector& v, Apply&& apply) {
+namespace {
+
+/// A unit vector, or 0 where the norm vanishes; returns the norm.
+double normalize(const parallel::Comm& comm, const partition::Layout& layout,
+                 std::vector<double>& v) {
+  const double size = partition::norm(comm, layout, v);
+  for (double& t : v) t = size > 0.0 ? t / size : 0.0;
+  return size;
+}
+
+void draw_normal(const partition::Range& owned, std::vector<double>& v) {
   const parallel::Draw draw(0, parallel::Purpose::probe, 0);
-  const auto first = static_cast<std::uint64_t>(program_->columns.owned(comm_.rank()).begin);
+  const auto first = static_cast<std::uint64_t>(owned.begin);
   for (std::size_t j = 0; j < v.size(); ++j) v[j] = draw.normal(first + j);
-  double norm = 0.0;
-  for (int k = 0; k < power_iterations; ++k) {
-    const double size = partition::norm(comm_, program_->columns, v);
-    if (!(size > 0.0)) return 0.0;
-    const bool settled = k > 20 && std::abs(size - norm) <= 1e-4 * size;
-    if (k > 0) norm = size;
-    if (settled) break;
-    for (double& t : v) t /= size;
-    apply();
+}
+
+}  // namespace
+
+double ScaledProgram::norm() {
+  Vector& v = x_work_;
+  Vector& next_v = x_other_;
+  Vector& u = y_work_;
+  Vector next_u(u.size());
+  draw_normal(program_->columns.owned(comm_.rank()), v);
+  if (normalize(comm_, program_->columns, v) == 0.0) return 0.0;
+  std::vector<double> diagonal, beside;  // of B'B, the tridiagonal matrix
+  double norm = 0.0, beta = 0.0;
+  for (int k = 0; k < lanczos_steps; ++k) {
+    by_rows().multiply(v, next_u);
+    for (std::size_t i = 0; i < u.size(); ++i) u[i] = next_u[i] - (k > 0 ? beta * u[i] : 0.0);
+    const double alpha = normalize(comm_, program_->rows, u);
+    diagonal.push_back(alpha * alpha + beta * beta);
+    const Eigen::Index size = std::ssize(diagonal);
+    Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz;
+    ritz.computeFromTridiagonal(Eigen::Map<const Eigen::VectorXd>(diagonal.data(), size),
+                                Eigen::Map<const Eigen::VectorXd>(beside.data(), size - 1),
+                                Eigen::EigenvaluesOnly);
+    const double now = std::sqrt(std::max(0.0, ritz.eigenvalues()[size - 1]));
+    const bool settled = k > 5 && now - norm <= norm_change * now;
+    norm = now;
+    by_columns().multiply(u, next_v);
+    for (std::size_t j = 0; j < v.size(); ++j) v[j] = next_v[j] - alpha * v[j];
+    beta = normalize(comm_, program_->columns, v);
+    if (settled || beta <= 1e-10 * norm) break;
+    beside.push_back(alpha * beta);
   }
   return norm;
 }
 
-double ScaledProgram::norm() {
-  return std::sqrt(largest(x_work_, [&] {
-    by_rows().multiply(x_work_, y_work_);
-    by_columns().multiply(y_work_, x_work_);
-  }));
-}
-
 double ScaledProgram::quadratic_norm() {
-  return largest(x_work_, [&] {
-    multiply_quadratic(x_work_, x_other_);
-    x_work_ = x_other_;
-  });
+  Vector& v = x_work_;
+  draw_normal(program_->columns.owned(comm_.rank()), v);
+  double norm = 0.0;
+  for (int k = 0; k < power_iterations; ++k) {
+    const double size = normalize(comm_, program_->columns, v);
+    if (k > 20 && std::abs(size - norm) <= norm_change * size) return size;
+    if (k > 0) norm = size;
+    multiply_quadratic(v, x_other_);
+    v = x_other_;
+  }
+  return norm;
 }
 
 RelativeKkt ScaledProgram::kkt(const Vector& x, const Vector& y) {

@@ -37,8 +37,9 @@ class ScaledProgram {
   }
   void multiply_quadratic(const Vector& x, Vector& out);
 
-  /// Euclidean norms |A| and |Q| by power iterations from normal draws, until they change by less
-  /// than 1e-4. **Collective.**
+  /// Euclidean norms, until they change by less than 1e-4 a step, from normal draws: |A| by Golub
+  /// and Kahan's bidiagonalization (1965), two products a step; |Q| by power iterations.
+  /// **Collective.**
   [[nodiscard]] double norm();
   [[nodiscard]] double quadratic_norm();
 
@@ -67,8 +68,6 @@ class ScaledProgram {
 
  private:
   void scale(partition::DistributedMatrix& matrix);
-  template <class Apply>
-  double largest(Vector& v, Apply&& apply);
 
   parallel::Comm comm_;
   std::shared_ptr<const DistributedProgram> program_;
