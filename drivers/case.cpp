@@ -40,6 +40,23 @@ std::string method_identity(const Case& c) {
   return identity;
 }
 
+/// What virtual ranks would have moved: the largest over them, and each of them.
+json virtual_json(const std::vector<parallel::Traffic>& ranks) {
+  std::vector<std::int64_t> sent, received;
+  std::int64_t headers = 0;
+  for (const parallel::Traffic& t : ranks) {
+    sent.push_back(t.sent);
+    received.push_back(t.received);
+    headers = std::max({headers, t.header_sent, t.header_received});
+  }
+  return {{"ranks", ranks.size()},
+          {"sent_max", *std::max_element(sent.begin(), sent.end())},
+          {"received_max", *std::max_element(received.begin(), received.end())},
+          {"header_bytes", headers},
+          {"sent", std::move(sent)},
+          {"received", std::move(received)}};
+}
+
 json summary_json(const Case& c, const Outcome& outcome) {
   const solve::Summary& s = outcome.summary;
   json out;
@@ -65,6 +82,7 @@ json summary_json(const Case& c, const Outcome& outcome) {
                     {"received_max", s.traffic.received},
                     {"header_bytes", std::max(s.traffic.header_sent, s.traffic.header_received)},
                     {"rounds", s.traffic.rounds}};
+  if (!outcome.virtual_traffic.empty()) out["virtual"] = virtual_json(outcome.virtual_traffic);
   out["oracle_calls"] = json::object();
   for (const auto& [kind, count] : s.counters) out["oracle_calls"][kind] = count;
   out["seconds"] = {{"total", s.seconds}};
@@ -98,6 +116,12 @@ void print_summary(const Outcome& outcome) {
     line("max(sent, received) per rank",
          solve::human_bytes(static_cast<double>(std::max(s.traffic.sent, s.traffic.received))));
     line("exchanges", fmt::format("{}", s.traffic.rounds));
+  }
+  if (!outcome.virtual_traffic.empty()) {
+    std::int64_t most = 0;
+    for (const auto& t : outcome.virtual_traffic) most = std::max({most, t.sent, t.received});
+    line(fmt::format("the same with {} ranks", outcome.virtual_traffic.size()),
+         solve::human_bytes(static_cast<double>(most)));
   }
   for (const auto& [kind, count] : s.counters) line(kind + " calls", fmt::format("{}", count));
   if (!s.checkpoint.empty()) line("checkpoint", s.checkpoint);
@@ -193,6 +217,32 @@ state::Config read_words(const parallel::Comm& comm, const std::vector<std::stri
   });
 }
 
+void SimulationOptions::describe(state::OptionVisitor& visit) {
+  visit.option(
+      "virtual_ranks", virtual_ranks,
+      "also count what each of so many ranks would send and receive, from the same messages "
+      "(families vi and bilevel); 0 for none",
+      state::Limits{0.0, 1e6});
+}
+
+namespace {
+
+std::unique_ptr<parallel::VirtualRanks> virtual_ranks_of(const parallel::Comm& comm, Case& c) {
+  const std::string key = "run.virtual_ranks";
+  if (!c.config.has(key)) return nullptr;
+  if (c.family != "vi" && c.family != "bilevel") {
+    throw ConfigurationError(
+        "{} counts means over agents, which the families vi and bilevel have; leave it out for {}",
+        key, c.family);
+  }
+  SimulationOptions options;
+  c.config.read("run", options);
+  if (options.virtual_ranks == 0) return nullptr;
+  return std::make_unique<parallel::VirtualRanks>(comm, static_cast<int>(options.virtual_ranks));
+}
+
+}  // namespace
+
 Case open_case(const parallel::Comm& comm, state::Config config) {
   Case c;
   c.config = std::move(config);
@@ -205,6 +255,7 @@ Case open_case(const parallel::Comm& comm, state::Config config) {
   c.config.set("problem.name", c.name);
   c.config.text("problem.family");
   c.config.text("problem.name");
+  c.virtual_ranks = virtual_ranks_of(comm, c);
   c.instance = entry.make(comm, c.config);
   c.method = c.config.text("method.name", c.instance->methods().front());
   return c;
@@ -226,6 +277,13 @@ Prepared prepare(const parallel::Comm& comm, state::Config config) {
   p.c.config.read("run", p.save);
   p.method = p.c.instance->make_method(p.c.method, p.c.config);
   p.c.config.reject_unused();
+  if (p.c.virtual_ranks && !p.c.virtual_ranks->in_use()) {
+    throw ConfigurationError(
+        "run.virtual_ranks counts means over agents, and method {} of problem {} has none; leave "
+        "it "
+        "out",
+        p.c.method, p.c.name);
+  }
   return p;
 }
 
@@ -244,6 +302,10 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
   if (arguments.max_time > 0.0)
     config.set("stop.max_seconds", fmt::format("{}", arguments.max_time));
   auto [c, stop, save, method] = prepare(comm, std::move(config));
+  if (c.virtual_ranks && !arguments.resume.empty()) {
+    throw ConfigurationError(
+        "run.virtual_ranks counts from the first iteration on: leave out --resume, or this key");
+  }
   const bool speaks = comm.rank() == 0 && !arguments.quiet && arguments.json != "-";
   if (speaks) print_header(comm, c);
   solve::Saving saving;
@@ -260,6 +322,7 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
 
   Outcome outcome;
   outcome.summary = solve::run(comm, *method, stop, save, saving, watch);
+  if (c.virtual_ranks) outcome.virtual_traffic = c.virtual_ranks->total(comm);
   // The run is over: what it found goes, without a copy, to where a certificate or a run file can
   // see it.
   const std::unique_ptr<state::Stateful> solution = c.instance->solution_storage();

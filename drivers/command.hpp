@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/parallel/comm.hpp>
+#include <equipoise/parallel/virtual_ranks.hpp>
 #include <equipoise/solve/instance.hpp>
 #include <equipoise/solve/run.hpp>
 #include <equipoise/state/config.hpp>
@@ -24,10 +25,17 @@ struct RunArguments {
   bool quiet = false;
 };
 
+/// `run.virtual_ranks`: counts what so many ranks would move, whatever the number that runs.
+struct SimulationOptions {
+  std::int64_t virtual_ranks = 0;
+  void describe(state::OptionVisitor& visit);
+};
+
 /// A case set up: the configuration read so far, the problem, its name.
 struct Case {
   state::Config config;
   std::string family, name, method;
+  std::unique_ptr<parallel::VirtualRanks> virtual_ranks;  ///< null without the option
   std::unique_ptr<solve::Instance> instance;
 };
 
@@ -35,6 +43,7 @@ struct Case {
 struct Outcome {
   solve::Summary summary;
   solve::Certificate certificate;
+  std::vector<parallel::Traffic> virtual_traffic;  ///< of every virtual rank, or empty
   state::RunRecord record;
 };
 

@@ -28,7 +28,10 @@ void print_codecs() {
     fmt::print("  {:<24} {}\n", codec.form, codec.help);
 }
 
-void describe_run(state::OptionVisitor& visit) { solve::SaveOptions{}.describe(visit); }
+void describe_run(state::OptionVisitor& visit) {
+  solve::SaveOptions{}.describe(visit);
+  SimulationOptions{}.describe(visit);
+}
 void describe_stop(state::OptionVisitor& visit) { solve::StopOptions{}.describe(visit); }
 
 void print_overview(const std::string& family) {

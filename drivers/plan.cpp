@@ -10,8 +10,12 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <exception>
 #include <fstream>
+#include <limits>
+#include <optional>
 #include <thread>
 
 namespace equipoise::drivers {
@@ -19,28 +23,12 @@ namespace {
 
 using nlohmann::json;
 
-/// "25Gbit" or "2us" -> bits per second, seconds: a number and one of `units`.
-double quantity(const std::string& text, const std::vector<std::pair<std::string, double>>& units,
-                const char* example) {
-  std::size_t end = 0;
-  double value = 0.0;
-  try {
-    value = std::stod(text, &end);
-  } catch (const std::exception&) {
-    end = 0;
-  }
-  for (const auto& [name, factor] : units) {
-    if (end > 0 && value > 0.0 && text.substr(end) == name) return value * factor;
-  }
-  throw ConfigurationError("--network: '{}' is not understood; write for instance {}", text,
-                           example);
-}
-
 /// One run of the case on some ranks, per iteration.
 struct Measured {
   double seconds = 0.0, rounds = 0.0, uplink = 0.0, downlink = 0.0;
   double sent = 0.0, received = 0.0;
-  double iterations = 0.0;  ///< to the tolerance
+  double virtual_bytes = 0.0;  ///< max(sent, received) of virtual ranks, where they are counted
+  double iterations = 0.0;     ///< to the tolerance
   bool converged = false;
   double spread = 0.0;  ///< of the extrapolated iterations, relative; 0 where they were all done
   std::int64_t agents = 1;
@@ -66,8 +54,16 @@ void extrapolate(const state::Table& trace, double tolerance, Measured& m) {
   m.spread = std::fabs(needed(0.25) - m.iterations) / m.iterations;
 }
 
-Measured measure(const parallel::Comm& comm, const std::vector<std::string>& words,
-                 double seconds) {
+/// max(sent, received) of the busiest of `ranks`, in all.
+double busiest(const std::vector<parallel::Traffic>& ranks) {
+  std::int64_t most = 0;
+  for (const auto& t : ranks) most = std::max({most, t.sent, t.received});
+  return static_cast<double>(most);
+}
+
+/// One run of the case; `what` gets its method and codecs.
+Measured measure(const parallel::Comm& comm, const std::vector<std::string>& words, double seconds,
+                 std::string* what = nullptr) {
   Case c = open_case(comm, read_words(comm, words));
   solve::StopOptions stop;
   solve::SaveOptions save;
@@ -76,7 +72,20 @@ Measured measure(const parallel::Comm& comm, const std::vector<std::string>& wor
   stop.max_seconds = seconds;
   const auto method = c.instance->make_method(c.method, c.config);
   c.config.reject_unused();
-  const parallel::Traffic start = method->traffic();  // the start is not an iteration
+  if (what) {
+    *what = c.method;
+    for (const auto& [key, value] : c.config.values()) {
+      if (key == "method.codec" || key == "method.server_codec") {
+        *what += fmt::format(", {}={}", key, value);
+      }
+    }
+  }
+  // The start is not an iteration.
+  const parallel::Traffic start = method->traffic();
+  const auto counted = [&] {
+    return c.virtual_ranks ? busiest(c.virtual_ranks->total(comm)) : 0.0;
+  };
+  const double virtual_start = counted();
   solve::Watch watch;
   watch.quiet = true;
   const solve::Summary s = solve::run(comm, *method, stop, save, {}, watch);
@@ -92,6 +101,7 @@ Measured measure(const parallel::Comm& comm, const std::vector<std::string>& wor
   m.downlink = each(s.traffic.downlink_per_agent, start.downlink_per_agent);
   m.sent = each(s.traffic.sent, start.sent);
   m.received = each(s.traffic.received, start.received);
+  m.virtual_bytes = (counted() - virtual_start) / n;
   for (const auto& [key, value] : c.instance->facts()) {
     if (key == "agents") m.agents = std::stoll(value);
   }
@@ -105,11 +115,76 @@ Measured measure(const parallel::Comm& comm, const std::vector<std::string>& wor
 Measured measure_alone(const parallel::Comm& comm, const std::vector<std::string>& words,
                        double seconds) {
   Measured m;
+  std::exception_ptr failure;
+  if (comm.rank() == 0) {
+    try {
+      m = measure(parallel::Comm(), words, seconds);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }
+  MPI_Request over = MPI_REQUEST_NULL;
+  MPI_Ibarrier(comm.handle(), &over);
+  for (int done = 0; done == 0;) {
+    MPI_Test(&over, &done, MPI_STATUS_IGNORE);
+    if (done == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   parallel::agree(comm, [&] {
-    if (comm.rank() == 0) m = measure(parallel::Comm(), words, seconds);
+    if (failure) std::rethrow_exception(failure);
   });
   MPI_Bcast(&m, sizeof m, MPI_BYTE, 0, comm.handle());
   return m;
+}
+
+/// Bytes that the busiest of `ranks` would move in an iteration, counted in a short run that
+/// encodes every message as they would; nothing where that is not cheap, or the case has no agents.
+std::optional<double> simulate(const parallel::Comm& comm, std::vector<std::string> words,
+                               std::int64_t agents, std::int64_t ranks, double seconds) {
+  constexpr std::int64_t cheap = 20'000'000;  // pieces of messages in a round
+  if (agents * std::min(agents, ranks) > cheap) return std::nullopt;
+  words.push_back(fmt::format("run.virtual_ranks={}", ranks));
+  try {
+    return measure(comm, words, seconds).virtual_bytes;
+  } catch (const ConfigurationError&) {  // on every rank alike, before anything is sent
+    return std::nullopt;
+  }
+}
+
+/// Ranks that share a core here.
+double overload(const parallel::Comm& comm) {
+  MPI_Comm node = MPI_COMM_NULL;
+  MPI_Comm_split_type(comm.handle(), MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int ranks = 1;
+  MPI_Comm_size(node, &ranks);
+  MPI_Comm_free(&node);
+  const double cores = std::max(1U, std::thread::hardware_concurrency());
+  return comm.max(std::max(1.0, ranks / cores));
+}
+
+/// Splits seconds on one rank and on those at hand into what the agents share out and what every
+/// rank does.
+PlanCase split(const PlanModel& model, const Measured& alone, const Measured& here, int ranks,
+               double overload) {
+  PlanCase c;
+  c.agents = alone.agents;
+  c.rounds = here.rounds;
+  c.uplink = here.uplink;
+  c.downlink = here.downlink;
+  c.shared_seconds = alone.seconds;
+  c.iterations = alone.iterations;
+  c.spread = alone.spread;
+  if (ranks == 1) return c;
+  const double bytes = std::max(here.sent, here.received);
+  if (bytes > 0.0) c.bytes_scale = bytes / plan_bytes(c, ranks);
+  const double moved =
+      bytes * model.byte_seconds + here.rounds * 2.0 * (ranks - 1.0) * model.message_seconds;
+  const auto agents = static_cast<double>(c.agents);
+  const double share = std::ceil(agents / ranks) / agents;
+  const double gained =
+      (alone.seconds - (here.seconds / overload - moved)) / std::max(1e-9, 1.0 - share);
+  c.shared_seconds = std::clamp(gained, 0.0, alone.seconds);
+  c.replicated_seconds = alone.seconds - c.shared_seconds;
+  return c;
 }
 
 PlanModel read_model(const parallel::Comm& comm, const std::string& file) {
@@ -125,6 +200,7 @@ PlanModel read_model(const parallel::Comm& comm, const std::string& file) {
     model.byte_seconds = found.value("byte_seconds", model.byte_seconds);
     model.bandwidth_share = found.value("bandwidth_share", model.bandwidth_share);
     model.error = found.value("relative_error", model.error);
+    model.doubling_error = found.value("doubling_error", model.doubling_error);
     model.measured_ranks = found.value("measured_ranks", model.measured_ranks);
     return model;
   });
@@ -134,97 +210,70 @@ std::string known(double value, const std::string& text) {
   return std::isfinite(value) ? text : "unknown";
 }
 
-void print_row(const PlanRow& row, double price, bool extrapolated, bool best) {
+void print_row(const PlanRow& row, double price, bool best) {
   const double cost = row.core_hours * price;
-  fmt::print("{:>7} {:>12} {:>12} {:>8.0f}% {:>7.0f}% {:>9.0f}% {:>12} {:>9} {:>12} {}{}\n",
-             row.ranks, solve::human_seconds(row.iteration_seconds), solve::human_bytes(row.bytes),
-             100.0 * row.communication / row.iteration_seconds, 100.0 * row.efficiency,
-             100.0 * row.doubt, known(row.seconds, solve::human_seconds(row.seconds)),
-             known(row.seconds_doubt, fmt::format("{:.0f}%", 100.0 * row.seconds_doubt)),
-             known(cost, fmt::format("{:.4g}", cost)), extrapolated ? "extrapolated" : "",
-             best ? " <- advice" : "");
+  fmt::print("{:>7} {:>12} {}{:>11} {:>8.0f}% {:>7.0f}% {:>12} {:>12} {:>8} {}{}\n", row.ranks,
+             solve::human_seconds(row.iteration_seconds), row.simulated ? ' ' : '~',
+             solve::human_bytes(row.bytes), 100.0 * row.communication / row.iteration_seconds,
+             100.0 * row.efficiency, known(row.seconds, solve::human_seconds(row.seconds)),
+             known(cost, fmt::format("{:.4g}", cost)),
+             known(row.factor, fmt::format("{:.2f}", row.factor)),
+             row.doublings > 0.0 ? "extrapolated" : "", best ? " <- advice" : "");
+}
+
+/// The fastest that still makes half of its processors count.
+const PlanRow& best_of(const std::vector<PlanRow>& rows) {
+  const auto rank = [](const PlanRow& r) {
+    return r.efficiency >= 0.5 ? r.iteration_seconds : std::numeric_limits<double>::infinity();
+  };
+  return *std::min_element(rows.begin(), rows.end(),
+                           [&](const PlanRow& a, const PlanRow& b) { return rank(a) < rank(b); });
+}
+
+void print_rows(const PlanCase& c, const Measured& alone, const std::vector<PlanRow>& rows,
+                const std::string& what, const PlanArguments& arguments, bool one_rank) {
+  fmt::print(
+      "{}: {} agents, {:.4g} exchanges an iteration; {} an iteration on one rank, {} of it on "
+      "every "
+      "rank; {} iterations to the tolerance{}\n",
+      what, c.agents, c.rounds, solve::human_seconds(alone.seconds),
+      solve::human_seconds(c.replicated_seconds),
+      known(c.iterations, fmt::format("{:.0f}", c.iterations)),
+      alone.converged
+          ? ""
+          : " (extrapolated from a run of " + solve::human_seconds(arguments.seconds) + ")");
+  if (one_rank) {
+    fmt::print(
+        "measured on one rank: all work counts as shared out, which flatters; start with mpirun -n "
+        "2 for the part that every rank repeats\n");
+  }
+  fmt::print("{:>7} {:>12} {:>12} {:>9} {:>8} {:>12} {:>12} {:>8}\n", "ranks", "iteration", "bytes",
+             "moving", "effic.", "to the end", arguments.price == 1.0 ? "core hours" : "cost",
+             "doubt x");
+  const PlanRow& best = best_of(rows);
+  for (const PlanRow& row : rows) print_row(row, arguments.price, &row == &best);
+  std::fflush(stdout);
+}
+
+std::string advice_of(const PlanRow& row, const PlanModel& model, const std::string& what,
+                      double price) {
+  return fmt::format(
+      "{} ranks, {}: {}, between {} and {}; cost {:.4g}{}", row.ranks, what,
+      solve::human_seconds(row.seconds), solve::human_seconds(row.seconds / row.factor),
+      solve::human_seconds(row.seconds * row.factor), price * row.core_hours,
+      row.doublings > 0.0
+          ? fmt::format("; an extrapolation over {:.1f} doublings beyond the {} ranks of the model",
+                        row.doublings, model.measured_ranks)
+          : "");
 }
 
 }  // namespace
-
-Network parse_network(const std::string& text) {
-  const auto comma = text.find(',');
-  if (comma == std::string::npos) {
-    throw ConfigurationError("--network {}: write bandwidth,latency, for instance 25Gbit,2us",
-                             text);
-  }
-  return {quantity(text.substr(0, comma), {{"Gbit", 1e9}, {"Mbit", 1e6}, {"kbit", 1e3}}, "25Gbit"),
-          quantity(text.substr(comma + 1), {{"us", 1e-6}, {"ms", 1e-3}, {"ns", 1e-9}}, "2us")};
-}
-
-std::vector<std::int64_t> parse_ranks(const std::string& text) {
-  const auto number = [&](const std::string& part) {
-    std::size_t end = 0;
-    std::int64_t value = 0;
-    try {
-      value = std::stoll(part, &end);
-    } catch (const std::exception&) {
-      end = 0;
-    }
-    if (end == 0 || end != part.size() || value < 1 || value > 1'000'000) {
-      throw ConfigurationError("--ranks {}: write 64..8192, or 64,96,128", text);
-    }
-    return value;
-  };
-  std::vector<std::int64_t> ranks;
-  const auto dots = text.find("..");
-  if (dots != std::string::npos) {
-    const std::int64_t last = number(text.substr(dots + 2));
-    for (std::int64_t p = number(text.substr(0, dots)); p < last; p *= 2) ranks.push_back(p);
-    ranks.push_back(last);
-    return ranks;
-  }
-  for (std::size_t from = 0; from <= text.size();) {
-    const std::size_t to = std::min(text.size(), text.find(',', from));
-    ranks.push_back(number(text.substr(from, to - from)));
-    from = to + 1;
-  }
-  return ranks;
-}
-
-double plan_bytes(const PlanCase& c, std::int64_t ranks) {
-  const auto p = static_cast<double>(ranks);
-  const auto m = static_cast<double>(c.agents);
-  const double hosted = std::ceil(m / p);
-  const double sent = (hosted * c.uplink + c.downlink) * (p - 1.0) / p;
-  const double received = (m - std::floor(m / p)) * c.uplink / p + c.downlink * (p - 1.0) / p;
-  return c.bytes_scale * std::max(sent, received);
-}
-
-PlanRow predict(const PlanModel& model, const PlanCase& c, const Network& network,
-                std::int64_t ranks) {
-  PlanRow row;
-  row.ranks = ranks;
-  const auto p = static_cast<double>(ranks);
-  const auto m = static_cast<double>(c.agents);
-  const double share = std::ceil(m / p) / m;
-  const double computing = c.replicated_seconds + c.shared_seconds * share;
-  const double messages = ranks > 1 ? 2.0 * (p - 1.0) : 0.0;
-  row.bytes = ranks > 1 && c.rounds > 0.0 ? plan_bytes(c, ranks) : 0.0;
-  const double latency = ranks > 1 ? 2.0 * network.latency : 0.0;
-  row.communication =
-      c.rounds * (messages * model.message_seconds + latency) +
-      row.bytes * (8.0 / (network.bits * model.bandwidth_share) + model.byte_seconds);
-  row.iteration_seconds = computing + row.communication;
-  // The fitted error holds where it was measured; beyond it grows with every doubling.
-  const double doublings =
-      std::max(0.0, std::log2(p / std::max<double>(1.0, model.measured_ranks)));
-  row.doubt = model.error * std::sqrt(1.0 + doublings);
-  row.seconds = c.iterations * row.iteration_seconds;
-  row.seconds_doubt = std::hypot(row.doubt, c.spread);
-  row.core_hours = row.seconds * p / 3600.0;
-  return row;
-}
 
 int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
   const Network network = parse_network(arguments.network);
   const std::vector<std::int64_t> ranks = parse_ranks(arguments.ranks);
   const PlanModel model = read_model(comm, arguments.model);
+  const double sharing = overload(comm);
   std::vector<std::string> codecs = arguments.codecs;
   if (codecs.empty()) codecs.emplace_back();
   std::string advice;
@@ -233,72 +282,25 @@ int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
     std::vector<std::string> words = arguments.words;
     if (!codec.empty()) words.push_back("method.codec=" + codec);
     const Measured alone = measure_alone(comm, words, arguments.seconds);
-    const Measured here = comm.size() > 1 ? measure(comm, words, arguments.seconds) : alone;
-    PlanCase c;
-    c.agents = alone.agents;
-    c.rounds = here.rounds;
-    c.uplink = here.uplink;
-    c.downlink = here.downlink;
-    c.shared_seconds = alone.seconds;
-    c.iterations = alone.iterations;
-    c.spread = alone.spread;
-    if (comm.size() > 1) {
-      // Seconds on one and on P ranks split into what the agents share out and what every rank
-      // does.
-      const auto p = static_cast<double>(comm.size());
-      const double bytes = std::max(here.sent, here.received);
-      if (bytes > 0.0) c.bytes_scale = bytes / plan_bytes(c, comm.size());
-      const double moved =
-          bytes * model.byte_seconds + here.rounds * 2.0 * (p - 1.0) * model.message_seconds;
-      const double share =
-          std::ceil(static_cast<double>(c.agents) / p) / static_cast<double>(c.agents);
-      const double gained = (alone.seconds - (here.seconds - moved)) / std::max(1e-9, 1.0 - share);
-      c.shared_seconds = std::clamp(gained, 0.0, alone.seconds);
-      c.replicated_seconds = alone.seconds - c.shared_seconds;
-    }
+    std::string what;
+    const Measured here = measure(comm, words, arguments.seconds, &what);
+    const PlanCase c = split(model, alone, here, comm.size(), sharing);
     std::vector<PlanRow> rows;
-    const PlanRow base = predict(model, c, network, ranks.front());
     for (const std::int64_t p : ranks) {
-      rows.push_back(predict(model, c, network, p));
-      rows.back().efficiency = base.iteration_seconds * static_cast<double>(base.ranks) /
-                               (rows.back().iteration_seconds * static_cast<double>(p));
+      const auto counted =
+          simulate(comm, words, c.agents, p, std::clamp(0.1 * arguments.seconds, 0.1, 2.0));
+      const double estimate = c.rounds > 0.0 ? plan_bytes(c, p) : 0.0;
+      rows.push_back(predict(model, c, network, p, counted.value_or(estimate)));
+      PlanRow& row = rows.back();
+      row.simulated = counted.has_value();
+      row.efficiency = rows.front().iteration_seconds * static_cast<double>(rows.front().ranks) /
+                       (row.iteration_seconds * static_cast<double>(p));
     }
-    // The fastest that still makes half of its processors count.
-    const auto best = std::min_element(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
-      const auto rank = [](const PlanRow& r) {
-        return r.efficiency >= 0.5 ? r.iteration_seconds : std::numeric_limits<double>::infinity();
-      };
-      return rank(a) < rank(b);
-    });
-    if (comm.rank() == 0) {
-      fmt::print(
-          "{}{} agents, {:.4g} exchanges an iteration; {} an iteration on one rank, {} of it "
-          "on every rank; {} iterations to the tolerance{}\n",
-          codec.empty() ? "" : "codec " + codec + ": ", c.agents, c.rounds,
-          solve::human_seconds(alone.seconds), solve::human_seconds(c.replicated_seconds),
-          std::isfinite(c.iterations) ? fmt::format("{:.0f}", c.iterations) : "unknown",
-          alone.converged
-              ? ""
-              : " (extrapolated from a run of " + solve::human_seconds(arguments.seconds) + ")");
-      if (comm.size() == 1) {
-        fmt::print(
-            "measured on one rank: all work counts as shared out, which flatters; start "
-            "with mpirun -n 2 for the part that every rank repeats\n");
-      }
-      fmt::print("{:>7} {:>12} {:>12} {:>9} {:>8} {:>10} {:>12} {:>9} {:>12}\n", "ranks",
-                 "iteration", "bytes", "moving", "effic.", "doubt", "to the end", "doubt",
-                 arguments.price == 1.0 ? "core hours" : "cost");
-      for (const PlanRow& row : rows) {
-        print_row(row, arguments.price, row.ranks > model.measured_ranks, &row == &*best);
-      }
-      std::fflush(stdout);
-    }
-    if (best->seconds < fastest) {
-      fastest = best->seconds;
-      advice = fmt::format("{} ranks{}: {} ({:.4g} core hours), give or take {:.0f} %", best->ranks,
-                           codec.empty() ? "" : ", method.codec=" + codec,
-                           solve::human_seconds(best->seconds), best->core_hours,
-                           100.0 * best->seconds_doubt);
+    if (comm.rank() == 0) print_rows(c, alone, rows, what, arguments, comm.size() == 1);
+    const PlanRow& best = best_of(rows);
+    if (best.seconds < fastest) {
+      fastest = best.seconds;
+      advice = advice_of(best, model, what, arguments.price);
     }
   }
   if (comm.rank() == 0) {

@@ -28,12 +28,14 @@ Network parse_network(const std::string& text);
 /// "64..8192" by doublings, the last one included, or "64,96,128". Throws ConfigurationError.
 std::vector<std::int64_t> parse_ranks(const std::string& text);
 
-/// What is known of machines: fitted from run files by cluster/studies/model.py.
+/// What is known of machines: fitted from run files by cluster/studies/model.py. The defaults are
+/// those of its run on a machine of two cores, in docs/cluster.md.
 struct PlanModel {
   double message_seconds = 1e-6;  ///< handling of one message
-  double byte_seconds = 3e-10;    ///< coding and copying of one byte moved
+  double byte_seconds = 3e-10;    ///< copying of one byte moved
   double bandwidth_share = 0.9;   ///< of the network's bandwidth that payload gets
-  double error = 0.3;             ///< relative, on configurations that were held out
+  double error = 0.3;             ///< nine of ten configurations that were held out were closer
+  double doubling_error = 0.2;    ///< what a doubling of the ranks beyond a fit adds
   std::int64_t measured_ranks = 4;
 };
 
@@ -51,22 +53,27 @@ struct PlanCase {
 
 struct PlanRow {
   std::int64_t ranks = 1;
-  double bytes = 0.0;  ///< max(sent, received) of a rank, an iteration
+  double bytes = 0.0;      ///< max(sent, received) of a rank, an iteration
+  bool simulated = false;  ///< counted by virtual ranks, not estimated
   double communication = 0.0, iteration_seconds = 0.0;
-  double efficiency = 1.0, doubt = 0.0;
-  double seconds = 0.0, seconds_doubt = 0.0, core_hours = 0.0;
+  double efficiency = 1.0;
+  double seconds = 0.0, core_hours = 0.0;
+  double factor = 1.0;     ///< `seconds` is doubtful by this factor both ways
+  double doublings = 0.0;  ///< of the ranks beyond those of the fit
 };
 
-/// max(sent, received) in payload bytes of a rank in one iteration on `ranks` ranks: two phases
-/// with uniform chunks, in which a rank sends its agents' messages but for the chunks it owns, and
-/// its chunks of the result to all others; times `bytes_scale` for other collectives.
+/// Estimates max(sent, received) in payload bytes of a rank in one iteration on `ranks` ranks: two
+/// phases with uniform chunks, in which a rank sends its agents' messages but for the chunks it
+/// owns, and its chunks of the result to all others; times `bytes_scale` for other collectives.
 double plan_bytes(const PlanCase& c, std::int64_t ranks);
 
 /// seconds(P) = replicated + shared ceil(M/P)/M
 ///            + rounds (2 (P - 1) message_seconds + 2 latency)
-///            + bytes(P) (8 / (bits bandwidth_share) + byte_seconds).
+///            + bytes (8 / (bits bandwidth_share) + byte_seconds),
+/// one rank a core. Its doubt is the fit's error, times (1 + doubling_error) for every doubling of
+/// the ranks beyond those of the fit, times that of the number of iterations.
 PlanRow predict(const PlanModel& model, const PlanCase& c, const Network& network,
-                std::int64_t ranks);
+                std::int64_t ranks, double bytes);
 
 /// Measures the case on one rank and on the ranks at hand, then prints what it would take on
 /// others. **Collective.**

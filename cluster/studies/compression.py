@@ -60,10 +60,14 @@ class Study:
         return done.stdout
 
     def run(self, label, ranks, keys, rate=None, environment=None):
-        """One run and its file; what it reports."""
+        """One run and its file; what it reports. A run that an interrupted study has finished is not done again."""
         stem = self.folder / label.replace("/", "_").replace(" ", "-").replace(":", "-")
+        words = json.dumps([ranks, *keys, *self.extra, rate])
+        if Path(f"{stem}.words").exists() and Path(f"{stem}.words").read_text() == words:
+            return json.loads(Path(f"{stem}.json").read_text())
         self.start(ranks, ["solve", *keys, *self.extra, "--out", f"{stem}.h5", "--json", f"{stem}.json", "--overwrite",
                            "--quiet"], rate, environment)
+        Path(f"{stem}.words").write_text(words)
         return json.loads(Path(f"{stem}.json").read_text())
 
     def solve(self, label, ranks, keys, rate=None, environment=None):
@@ -123,7 +127,7 @@ class Study:
             done = {"extragradient": [], "auto": []}
             for _ in range(3):
                 for name, runs in done.items():
-                    runs.append(self.run(f"{case} {name}", 2, [*keys, f"method.name={name}", "stop.max_iterations=20000"]))
+                    runs.append(self.run(f"{case} {name} {len(runs)}", 2, [*keys, f"method.name={name}", "stop.max_iterations=20000"]))
             for name, runs in done.items():
                 self.add(f"{case} {name}", 2, sorted(runs, key=lambda one: one["seconds"]["total"])[1])
 
@@ -163,15 +167,22 @@ class Study:
         figure.savefig(self.folder / "picture.png", dpi=120)
         self.rows = rows
 
-    def bench(self, ranks, words, title, rate=None):
-        text = self.start(ranks, ["bench", "collectives", *words, *self.extra], rate, RING if rate else None)
+    def bench(self, ranks, setups, words, title, rate=None):
+        """Every setup by a process of its own, so that an interrupted study continues."""
         rows = []
-        for line in text.splitlines():
-            parts = line.split()
-            if len(parts) == 7 and parts[0].isdigit():
-                rows.append({"d": int(parts[0]), "setup": parts[1], "collective": parts[2],
-                             "milliseconds": float(parts[3]), "allreduce": float(parts[4]),
-                             "ratio": float(parts[5]), "bytes": int(parts[6])})
+        for setup in setups:
+            path = self.folder / f"{setup.replace('/', '_').replace(':', '-')}.txt"
+            words_now = ["bench", "collectives", f"setups={json.dumps([setup])}", *words, *self.extra]
+            told = path.read_text() if path.exists() else ""
+            if not told.startswith(f"{words_now}\n"):
+                told = f"{words_now}\n{self.start(ranks, words_now, rate, RING if rate else None)}"
+                path.write_text(told)
+            for line in told.splitlines():
+                parts = line.split()
+                if len(parts) == 7 and parts[0].isdigit():
+                    rows.append({"d": int(parts[0]), "setup": parts[1], "collective": parts[2],
+                                 "milliseconds": float(parts[3]), "allreduce": float(parts[4]),
+                                 "ratio": float(parts[5]), "bytes": int(parts[6])})
         self.measured(rows, title)
 
     def collectives(self):
@@ -179,10 +190,10 @@ class Study:
         for k in ("0.001", "0.01", "0.1"):
             setups += [f"topk:{k}", f"topk:{k}/topk:{k}", f"topk:{k}/identity/split",
                        f"topk:{k}/identity/recursive-doubling", f"topk:{k}/identity/balanced"]
-        self.bench(4, [f"setups={json.dumps(setups)}"], "4 ranks, shared memory")
+        self.bench(4, setups, [], "4 ranks, shared memory")
 
     def collectives_network(self):
-        self.bench(4, ["dimensions=[1e7]", "repeats=3", 'setups=["topk:0.01/topk:0.01","permk"]'],
+        self.bench(4, ["topk:0.01/topk:0.01", "permk"], ["dimensions=[1e7]", "repeats=3"],
                    "4 nodes, 1 Gbit/s, ring allreduce", "1gbit")
 
     def scaling(self):

@@ -1,208 +1,216 @@
 #!/usr/bin/python3
 """The model of `equipoise plan`, fitted from run files of this machine, with its error on what was held out.
 
-    cluster/studies/model.py [--out DIR] [--command build/dev/equipoise] [--repeats 3] [--seconds 3]
+    cluster/studies/model.py [--out DIR] [--repeats 3] [--seconds 1] [--limit 280] [--problems NAME,...]
 
 Problems that move much and problems that compute much run on 1, 2 and 4 ranks in shared memory and on emulated networks
 of three bandwidths (cluster/network/emulate.sh, root), interleaved and repeated; the median counts. Every run appends to
-DIR/runs.jsonl, so a study that was interrupted continues. Fitted are, over all problems together,
+DIR/runs.jsonl: a study that was interrupted, or that reached --limit, continues. Fitted are, over all problems together,
 
-    seconds of an iteration = overload (shared ceil(M/P)/M + replicated)
-        + messages message_seconds + bytes (8 / (bandwidth bandwidth_share) + byte_seconds)
+    seconds of an iteration = overload (shared ceil(M/P)/M + replicated + rounds 2 (P - 1) message_seconds + bytes byte_seconds)
+                              + rounds 2 latency + bytes 8 / (bandwidth bandwidth_share)
 
 where `shared` and `replicated` of a problem follow from its runs on 1 and 2 ranks in shared memory, as `plan` does it,
-and overload = max(1, ranks / cores). Held out from the fit: one bandwidth, and two problems altogether. Writes
+overload = max(1, ranks / cores), and the last two terms are those of a network; the emulated one is told no latency, so
+what its packets take is fitted too. Held out from the fit: one bandwidth, and two problems altogether. Writes
 DIR/model.json (for `equipoise plan --model`), DIR/model.h5, DIR/table.md and DIR/picture.png.
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-EMULATE = HERE.parent / "network" / "emulate.sh"
+import study
+
 RATES = {"": 0.0, "100mbit": 1e8, "300mbit": 3e8, "1gbit": 1e9}
 HELD_RATE = "300mbit"
-GAME = ["problem.name=game", "problem.structure=low-rank", "stop.tolerance=1e-200", "stop.stall_checks=0",
-        "stop.max_iterations=100000"]
-EG, MASHA = "method.name=extragradient", "method.name=masha1"
-PROBLEMS = {  # name: (agents, held out, bound by, words)
-    "dense 1e5": (4, False, "communication", [*GAME, EG, "problem.dimension=100000"]),
-    "permk 1e5": (4, False, "communication", [*GAME, MASHA, "method.codec=permk", "problem.dimension=100000"]),
-    "dense 2e4": (64, False, "computing", [*GAME, EG, "problem.dimension=20000"]),
-    "dense 5e4": (4, True, "communication", [*GAME, EG, "problem.dimension=50000"]),
-    "permk 4e4": (48, True, "computing", [*GAME, MASHA, "method.codec=permk", "problem.dimension=40000"]),
+GAME = ["problem.name=game", "stop.tolerance=1e-200", "stop.stall_checks=0", "stop.max_iterations=100000000",
+        "run.trace_rows=1000000"]
+LOW_RANK = [*GAME, "problem.structure=low-rank"]
+EG, PERMK = "method.name=extragradient", ["method.name=masha1", "method.codec=permk", "method.step=0.001"]
+NATURAL = ["method.name=masha1", "method.codec=natural", "method.server_codec=natural", "method.step=0.001"]
+PROBLEMS = {  # name: (agents, held out, words)
+    "low-rank 1e5, dense": (4, False, [*LOW_RANK, EG, "problem.dimension=100000"]),
+    "low-rank 1e5, permk": (4, False, [*LOW_RANK, *PERMK, "problem.dimension=100000"]),
+    "low-rank 2e4, 32 agents, dense": (32, False, [*LOW_RANK, EG, "problem.dimension=20000"]),
+    "full 1000, 16 agents, dense": (16, False, [*GAME, EG, "problem.dimension=1000"]),
+    "full 600, 32 agents, natural": (32, False, [*GAME, *NATURAL, "problem.dimension=600"]),
+    "low-rank 5e4, 8 agents, natural": (8, True, [*LOW_RANK, *NATURAL, "problem.dimension=50000"]),
+    "full 800, 24 agents, permk": (24, True, [*GAME, *PERMK, "problem.dimension=800"]),
 }
+CONSTANTS = {"message_seconds": 2e-6, "byte_seconds": 5e-10, "bandwidth_share": 0.9, "latency_seconds": 5e-5}
 
 
-def configurations():
-    for rate in RATES:
-        for ranks in (1, 2, 4):
-            if ranks > 1 or not rate:
-                for name in PROBLEMS:
-                    yield name, ranks, rate
+def measure(given, row):
+    """Seconds, bytes and exchanges of an iteration, from the history in a run file without its first tenth. Seconds are the
+    lower quartile over up to forty windows of eight rows or more: what other processes take of the machine only adds."""
+    agents, _, words = PROBLEMS[row["problem"]]
+    path = Path(given.out) / "run"
+    study.solve(given, row["ranks"], [*words, f"run.agents={agents}", f"stop.max_seconds={given.seconds}"], path, row["rate"])
+    with h5py.File(f"{path}.h5") as file:
+        trace = {key: file["trace"][key][()] for key in
+                 ("iteration", "seconds", "sent_bytes_max", "received_bytes_max", "rounds")}
+    rows = len(trace["seconds"])
+    first = min(rows - 2, 1 + rows // 10)
+    ends = np.linspace(first, rows - 1, 1 + min(40, max(1, (rows - 1 - first) // 8))).astype(int)
+    windows = np.diff(trace["seconds"][ends]) / np.diff(trace["iteration"][ends])
+    each = {key: float(column[-1] - column[first]) / (trace["iteration"][-1] - trace["iteration"][first])
+            for key, column in trace.items()}
+    return {"seconds": float(np.quantile(windows, 0.25)), "median_seconds": float(np.median(windows)), "rounds": each["rounds"],
+            "bytes": max(each["sent_bytes_max"], each["received_bytes_max"])}
 
 
-class Study:
-    def __init__(self, given):
-        self.command = str(Path(given.command).resolve())
-        self.folder = Path(given.out).resolve()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.repeats, self.seconds = given.repeats, given.seconds
-        self.log = self.folder / "runs.jsonl"
+def medians(rows):
+    table = {}
+    for row in rows:
+        table.setdefault((row["problem"], row["ranks"], row["rate"]), []).append(row)
+    return {key: {column: float(np.median([row[column] for row in mine])) for column in ("seconds", "bytes", "rounds")}
+            for key, mine in table.items()}
 
-    def rows(self):
-        lines = self.log.read_text().split("\n") if self.log.exists() else []
-        return [json.loads(line) for line in lines[:-1]]
 
-    def measure(self):
-        done = {(row["problem"], row["ranks"], row["rate"], row["repeat"]) for row in self.rows()}
-        for repeat in range(self.repeats):
-            for name, ranks, rate in configurations():
-                if (name, ranks, rate, repeat) in done:
-                    continue
-                row = {"problem": name, "ranks": ranks, "rate": rate, "repeat": repeat, **self.one(name, ranks, rate)}
-                with open(self.log, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(f"{name}, {ranks} ranks, {rate or 'shared memory'}: {1e3 * row['seconds']:.2f} ms", flush=True)
+def facts(table, keys, cores):
+    """What the model knows of configurations, as arrays over `keys`."""
+    agents = np.array([PROBLEMS[name][0] for name, _, _ in keys])
+    ranks = np.array([ranks for _, ranks, _ in keys])
 
-    def one(self, name, ranks, rate):
-        """Medians of one run, per iteration, from the history in its run file."""
-        agents, _, _, words = PROBLEMS[name]
-        path = self.folder / "run.h5"
-        launcher = [str(EMULATE), "with", str(ranks), rate, "--"] if rate else \
-            ["mpirun", "-q", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)]
-        done = subprocess.run(
-            [*launcher, self.command, "solve", *words, f"run.agents={agents}", f"stop.max_seconds={self.seconds}",
-             "run.trace_rows=100000", "--out", str(path), "--overwrite", "--quiet"], check=False, capture_output=True, text=True,
-            env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-                 "OMPI_MCA_mpi_yield_when_idle": "1", "OPENBLAS_NUM_THREADS": "1"})
-        if done.returncode == 77:
-            sys.exit(77)
-        if done.returncode != 4:
-            sys.exit(f"{name}, {ranks} ranks, {rate}: status {done.returncode}\n{done.stderr}")
-        with h5py.File(path, "r") as file:
-            trace = {key: file["trace"][key][()] for key in
-                     ("iteration", "seconds", "sent_bytes_max", "received_bytes_max", "rounds")}
-        steps = np.diff(trace["iteration"])
-        each = {key: np.diff(column) / steps for key, column in trace.items()}
-        return {"seconds": float(np.median(each["seconds"])), "rounds": float(np.mean(each["rounds"])),
-                "bytes": float(max(np.mean(each["sent_bytes_max"]), np.mean(each["received_bytes_max"])))}
+    def column(what, of):
+        return np.array([table[of(key)][what] for key in keys])
+    return {"agents": agents, "ranks": ranks, "overload": np.maximum(1.0, ranks / cores), "overload_of_two": max(1.0, 2 / cores),
+            "rate": np.array([RATES[rate] or math.inf for _, _, rate in keys]),
+            "bytes": column("bytes", lambda key: key), "rounds": column("rounds", lambda key: key),
+            "measured": column("seconds", lambda key: key), "alone": column("seconds", lambda key: (key[0], 1, "")),
+            "two": column("seconds", lambda key: (key[0], 2, "")), "bytes_of_two": column("bytes", lambda key: (key[0], 2, "")),
+            "rounds_of_two": column("rounds", lambda key: (key[0], 2, ""))}
 
-    # ---- the fit
 
-    def medians(self):
-        table = {}
-        for row in self.rows():
-            table.setdefault((row["problem"], row["ranks"], row["rate"]), []).append(row)
-        return {key: {column: float(np.median([row[column] for row in rows])) for column in ("seconds", "bytes", "rounds")}
-                for key, rows in table.items()}
+def predict(known, theta):
+    """Seconds of an iteration, and the part of them that moving bytes takes."""
+    message, byte, share, latency = theta
 
-    @staticmethod
-    def predict(table, key, theta):
-        message, byte, share = theta
+    def handling(ranks, rounds, moved):
+        return rounds * 2 * (ranks - 1) * message + moved * byte
+    half = np.ceil(known["agents"] / 2) / known["agents"]
+    saved = known["alone"] - known["two"] / known["overload_of_two"] + handling(2, known["rounds_of_two"], known["bytes_of_two"])
+    shared = np.clip(saved / (1 - half), 0.0, known["alone"])
+    part = np.ceil(known["agents"] / known["ranks"]) / known["agents"]
+    on_network = np.isfinite(known["rate"])
+    moving = known["overload"] * handling(known["ranks"], known["rounds"], known["bytes"]) \
+        + on_network * (known["rounds"] * 2 * latency) + 8 * known["bytes"] / (known["rate"] * share)
+    return known["overload"] * (shared * part + known["alone"] - shared) + moving, moving
+
+
+def log_errors(known, theta):
+    return np.log(predict(known, theta)[0] / known["measured"])
+
+
+def fit(known):
+    """Least absolute logarithmic errors, by a search over factors on all constants at once that halves its steps."""
+    def loss(theta):
+        return np.mean(np.abs(log_errors(known, theta)))
+    theta, step = np.array(list(CONSTANTS.values())), 4.0
+    while step > 1.002:
+        moves = np.array(list(itertools.product((1 / step, 1.0, step), repeat=len(theta))))
+        trials = theta * moves
+        trials[:, 2] = np.minimum(trials[:, 2], 1.0)
+        best = min(trials, key=loss)
+        if loss(best) < loss(theta) * (1 - 1e-9):
+            theta = best
+        else:
+            step = math.sqrt(step)
+    return theta
+
+
+def median_error(errors):
+    return float(np.expm1(np.median(np.abs(errors)))) if len(errors) else math.nan
+
+
+def tell(folder, rows, cores):
+    table = medians(rows)
+    names = [name for name in PROBLEMS if (name, 1, "") in table and (name, 2, "") in table]
+    known = [key for key in table if key[2] == "" and key[1] < 3]  # what `plan` measures itself
+    rest = [key for key in table if key[0] in names and key not in known]
+    held = [key for key in rest if PROBLEMS[key[0]][1] or key[2] == HELD_RATE]
+    train = [key for key in rest if key not in held]
+    theta = fit(facts(table, train, cores))
+    keys = [*train, *held]
+    known = facts(table, keys, cores)
+    seconds, moving = predict(known, theta)
+    errors = dict(zip(keys, log_errors(known, theta)))
+    bound = {key: "bytes" if part > 0.5 else "computing" for key, part in zip(keys, moving / seconds)}
+    lines = ["| problem | ranks | network | bound by | measured [ms] | model [ms] | error | |", "|---|---|---|---|---|---|---|---|"]
+    for key, predicted in zip(keys, seconds):
         name, ranks, rate = key
-        agents = PROBLEMS[name][0]
-        cores = os.cpu_count()
+        lines.append(f"| {name} | {ranks} | {rate or 'shared memory'} | {bound[key]} | {1e3 * table[key]['seconds']:.3g} | "
+                     f"{1e3 * predicted:.3g} | {100 * math.expm1(errors[key]):+.0f} % | "
+                     f"{'held out' if key in held else ''} |")
+    lines.append("")
+    for what in ("bytes", "computing"):
+        mine = np.array([errors[key] for key in held if bound[key] == what])
+        if len(mine):
+            lines.append(f"Held out, bound by {what}: median error {100 * median_error(mine):.0f} %, "
+                         f"largest {100 * np.expm1(np.max(np.abs(mine))):.0f} %, of {len(mine)}.")
+    held_errors = np.array([errors[key] for key in held])
+    lines.append(f"All held out: median error {100 * median_error(held_errors):.0f} % of {len(held)}; "
+                 f"of what was fitted: {100 * median_error([errors[key] for key in train]):.0f} % of {len(train)}.")
+    # What a doubling of the ranks beyond those of a fit costs: a fit of two ranks tells four.
+    two, four = ([key for key in rest if key[1] == ranks] for ranks in (2, 4))
+    doubling = median_error(log_errors(facts(table, four, cores), fit(facts(table, two, cores)))) if two and four else math.nan
+    lines.append(f"A fit of the runs on 2 ranks, compared with those on 4: median error {100 * doubling:.0f} % of {len(four)}.")
+    model = {**dict(zip(CONSTANTS, map(float, theta))), "median_error": median_error(held_errors),
+             "relative_error": float(np.expm1(np.quantile(np.abs(held_errors), 0.9))) if len(held) else math.nan,
+             "doubling_error": doubling, "measured_ranks": max(key[1] for key in table), "cores": cores}
+    lines.append("Constants: " + ", ".join(f"{key} {value:.3g}" for key, value in model.items()) + ".")
+    (folder / "table.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    model = {key: value for key, value in model.items() if not math.isnan(value)}
+    (folder / "model.json").write_text(json.dumps(model, indent=2) + "\n")
+    draw_and_keep(folder, keys, len(train), known["measured"], seconds, model)
 
-        def moving(ranks, facts):
-            return facts["rounds"] * 2 * (ranks - 1) * message + facts["bytes"] * byte
-        alone, two = table[name, 1, ""], table[name, 2, ""]
-        part = math.ceil(agents / 2) / agents
-        shared = min(max((alone["seconds"] - two["seconds"] + moving(2, two)) / (1 - part), 0.0), alone["seconds"])
-        facts = table[key]
-        seconds = max(1.0, ranks / cores) * (shared * math.ceil(agents / ranks) / agents + alone["seconds"] - shared)
-        return seconds + moving(ranks, facts) + (8 * facts["bytes"] / (RATES[rate] * share) if rate else 0.0)
 
-    def fit(self, table):
-        """Least absolute logarithmic errors, by a search that halves its steps."""
-        def is_held(key):
-            return PROBLEMS[key[0]][1] or key[2] == HELD_RATE
-        known = {key for key in table if key[2] == "" and key[1] < 3}  # what `plan` measures itself
-        train = [key for key in table if key not in known and not is_held(key)]
-        held = [key for key in table if key not in known and is_held(key)]
-
-        def errors(keys, theta):
-            return np.array([math.log(self.predict(table, key, theta) / table[key]["seconds"]) for key in keys])
-
-        def loss(theta):
-            return np.mean(np.abs(errors(train, theta)))
-        theta, step = np.array([2e-6, 5e-10, 0.9]), 2.0
-        while step > 1.001:
-            trials = []
-            for i in range(3):
-                for factor in (step, 1 / step):
-                    trial = theta.copy()
-                    trial[i] *= factor
-                    trial[2] = min(trial[2], 1.0)
-                    trials.append(trial)
-            best = min(trials, key=loss)
-            if loss(best) < loss(theta):
-                theta = best
-            else:
-                step = math.sqrt(step)
-        return theta, train, held, {key: float(np.expm1(abs(error))) for keys in (train, held)
-                                    for key, error in zip(keys, errors(keys, theta))}
-
-    def tell(self):
-        table = self.medians()
-        theta, train, held, errors = self.fit(table)
-        lines = ["| problem | bound by | ranks | network | measured [ms] | model [ms] | error | |", "|---|---|---|---|---|---|---|---|"]
-        for key in [*train, *held]:
-            name, ranks, rate = key
-            lines.append(f"| {name} | {PROBLEMS[name][2]} | {ranks} | {rate or 'shared memory'} | {1e3 * table[key]['seconds']:.2f} | "
-                         f"{1e3 * self.predict(table, key, theta):.2f} | {100 * errors[key]:.0f} % | {'held out' if key in held else ''} |")
-        for what in ("communication", "computing"):
-            mine = [errors[key] for key in held if PROBLEMS[key[0]][2] == what]
-            if mine:
-                lines.append(f"\nHeld out, bound by {what}: median error {100 * np.median(mine):.0f} %, "
-                             f"largest {100 * max(mine):.0f} % of {len(mine)}.")
-        median = float(np.median([errors[key] for key in held]))
-        lines.append(f"\nAll held out: median error {100 * median:.0f} %.")
-        (self.folder / "table.md").write_text("\n".join(lines) + "\n")
-        print("\n".join(lines))
-        model = {"message_seconds": theta[0], "byte_seconds": theta[1], "bandwidth_share": theta[2],
-                 "relative_error": float(np.quantile([errors[key] for key in held], 0.9)), "median_error": median,
-                 "measured_ranks": max(key[1] for key in table)}
-        (self.folder / "model.json").write_text(json.dumps(model, indent=2) + "\n")
-        keys = list(errors)
-        measured = [table[key]["seconds"] for key in keys]
-        modelled = [self.predict(table, key, theta) for key in keys]
-        with h5py.File(self.folder / "model.h5", "w") as file:
-            file["problem"], file["rate"] = [key[0] for key in keys], [key[2] for key in keys]
-            file["ranks"], file["held_out"] = [key[1] for key in keys], [key in held for key in keys]
-            file["measured_seconds"], file["model_seconds"] = measured, modelled
-            file.attrs.update(model)
-        import matplotlib
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plot
-        figure, axes = plot.subplots(figsize=(5, 5))
-        for label, chosen in (("fitted", train), ("held out", held)):
-            axes.loglog([table[key]["seconds"] for key in chosen], [self.predict(table, key, theta) for key in chosen], "o",
-                        label=label)
-        span = [min(measured + modelled), max(measured + modelled)]
-        axes.loglog(span, span, color="black", linewidth=0.8)
-        axes.set(xlabel="measured, seconds of an iteration", ylabel="model")
-        axes.legend()
-        figure.savefig(self.folder / "picture.png", dpi=120)
+def draw_and_keep(folder, keys, fitted, measured, modelled, model):
+    with h5py.File(folder / "model.h5", "w") as file:
+        file["problem"], file["rate"] = [key[0] for key in keys], [key[2] for key in keys]
+        file["ranks"], file["held_out"] = [key[1] for key in keys], np.arange(len(keys)) >= fitted
+        file["measured_seconds"], file["model_seconds"] = measured, modelled
+        file.attrs.update(model)
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plot
+    figure, axes = plot.subplots(figsize=(5, 5), layout="constrained")
+    for label, marker, part in (("fitted", "o", slice(fitted)), ("held out", "s", slice(fitted, None))):
+        axes.loglog(measured[part], modelled[part], marker, label=label)
+    span = np.array([min(*measured, *modelled), max(*measured, *modelled)])
+    axes.loglog(span, span, color="black", linewidth=0.8)
+    for factor in (0.8, 1.2):
+        axes.loglog(span, factor * span, color="black", linewidth=0.5, linestyle=":")
+    axes.set(xlabel="measured, seconds of an iteration", ylabel="model (dotted: 20 % off)")
+    axes.legend()
+    figure.savefig(folder / "picture.png", dpi=120)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="study-model")
-    parser.add_argument("--command", default=str(HERE.parent.parent / "build" / "dev" / "equipoise"))
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0)
-    study = Study(parser.parse_args())
-    study.measure()
-    study.tell()
+    study.options(parser, "study-model")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a run")
+    parser.add_argument("--problems", help="some of the names, separated by semicolons")
+    given = parser.parse_args()
+    folder = Path(given.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = given.problems.split(";") if given.problems else list(PROBLEMS)
+    wanted = [{"repeat": repeat, "problem": name, "ranks": ranks, "rate": rate}
+              for repeat in range(given.repeats) for rate in RATES for ranks in (1, 2, 4) for name in names
+              if ranks > 1 or not rate]
+    log = study.Log(folder, ("repeat", "problem", "ranks", "rate"))
+    if log.fill(wanted, lambda row: measure(given, row), given.limit):
+        tell(folder, log.rows(), os.cpu_count())
+    else:
+        print("time is up; the same command continues")
 
 
 if __name__ == "__main__":

@@ -1,132 +1,115 @@
 #!/usr/bin/python3
 """Strong and weak scaling of every family: seconds of an iteration against ranks, with parallel efficiency.
 
-    cluster/studies/scaling.py [--out DIR] [--command build/dev/equipoise] [--ranks 1,2,4] [--repeats 3]
-                               [--families vi,bilevel,control,pareto] [--launcher "srun --mpi=pmix"]
+    cluster/studies/scaling.py [--out DIR] [--ranks 1,2,4] [--repeats 3] [--families vi,bilevel,control,pareto] [--scale 1]
+                               [--limit SECONDS] [--launcher "srun --mpi=pmix"]
 
-In the weak study the work grows with the ranks: agents, blocks, cells and population. Runs are interleaved and the
-median counts; every run appends to DIR/runs.jsonl, so a study that was interrupted continues. Writes DIR/table.md,
-DIR/scaling.h5 and DIR/picture.png.
+In the weak study the work grows with the ranks: agents, blocks, cells and population; in the strong study it is that of
+the most ranks. Runs are interleaved and the median counts; every run appends to DIR/runs.jsonl: a study that was
+interrupted, or that reached --limit, continues. Writes DIR/table.md, DIR/scaling.h5 and DIR/picture.png.
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
+import study
+
+KINDS = ("strong", "weak")
 ENDLESS = ["stop.tolerance=1e-200", "stop.stall_checks=0"]
 
 
-def words(family, size):
+def words(family, size, scale):
     """A case of `size` times the work of one rank in the weak study."""
     if family == "vi":
-        return ["problem.name=game", "problem.structure=low-rank", "problem.dimension=200000", f"run.agents={8 * size}",
-                "method.name=extragradient", *ENDLESS, "stop.max_iterations=20"]
+        return ["problem.name=game", "problem.structure=low-rank", f"problem.dimension={2 * int(100000 * scale)}",
+                f"run.agents={8 * size}", "method.name=extragradient", *ENDLESS, "stop.max_iterations=20"]
     if family == "bilevel":
-        return ["problem.family=bilevel", "problem.name=quadratic", f"problem.blocks={2000 * size}", "method.name=implicit",
-                *ENDLESS, "stop.max_iterations=20"]
+        return ["problem.family=bilevel", "problem.name=quadratic", f"problem.blocks={int(20000 * scale) * size}",
+                "method.name=implicit", *ENDLESS, "stop.max_iterations=20"]
     if family == "control":
-        cells = {1: 256, 2: 362, 4: 512, 8: 724, 16: 1024}.get(size, int(256 * size ** 0.5))
-        return ["problem.family=control", "problem.name=poisson-control", f"problem.cells={cells}", "method.name=reduced-cg"]
+        return ["problem.family=control", "problem.name=poisson-control",
+                f"problem.cells={2 * round(128 * (scale * size) ** 0.5)}", "method.name=reduced-cg"]
     return ["problem.family=pareto", "problem.name=dtlz", "problem.number=2", "method.name=nsga2",
-            f"method.population={400 * size}", "stop.max_iterations=50"]
+            f"method.population={4 * int(100 * scale) * size}", "stop.max_iterations=50"]
 
 
-class Study:
-    def __init__(self, given):
-        self.command = str(Path(given.command).resolve())
-        self.folder = Path(given.out).resolve()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.launcher = given.launcher.split() if given.launcher else ["mpirun", "-q", "--oversubscribe", "--bind-to", "none"]
-        self.ranks = [int(word) for word in given.ranks.split(",")]
-        self.families, self.repeats = given.families.split(","), given.repeats
-        self.log = self.folder / "runs.jsonl"
+def measure(given, row, largest):
+    size = largest if row["kind"] == "strong" else row["ranks"]
+    found = study.solve(given, row["ranks"], words(row["family"], size, given.scale), Path(given.out) / "run")
+    steps = found["iterations"]
+    return {"seconds": found["seconds"]["total"] / steps, "iterations": steps,
+            "bytes": max(found["traffic"]["sent_max"], found["traffic"]["received_max"]) / steps}
 
-    def rows(self):
-        lines = self.log.read_text().split("\n") if self.log.exists() else []
-        return [json.loads(line) for line in lines[:-1]]
 
-    def measure(self):
-        done = {(row["family"], row["kind"], row["ranks"], row["repeat"]) for row in self.rows()}
-        for repeat in range(self.repeats):
-            for family in self.families:
-                for kind in ("strong", "weak"):
-                    for ranks in self.ranks:
-                        if (family, kind, ranks, repeat) in done:
-                            continue
-                        size = max(self.ranks) if kind == "strong" else ranks
-                        row = {"family": family, "kind": kind, "ranks": ranks, "repeat": repeat, **self.one(family, size, ranks)}
-                        with open(self.log, "a", encoding="utf-8") as file:
-                            file.write(json.dumps(row) + "\n")
-                        print(f"{family} {kind} {ranks} ranks: {row['seconds']:.3f} s", flush=True)
+def tabulate(rows, families, ranks):
+    """Medians, with the efficiency against the fewest ranks."""
+    table = []
+    for family in families:
+        for kind in KINDS:
+            for p in ranks:
+                mine = [row for row in rows if (row["family"], row["kind"], row["ranks"]) == (family, kind, p)]
+                table.append({"family": family, "kind": kind, "ranks": p,
+                              **{key: float(np.median([row[key] for row in mine])) for key in ("seconds", "bytes", "iterations")}})
+            first = table[-len(ranks)]
+            for row in table[-len(ranks):]:
+                row["efficiency"] = first["seconds"] / row["seconds"] * (first["ranks"] / row["ranks"] if kind == "strong" else 1.0)
+    return table
 
-    def one(self, family, size, ranks):
-        facts = self.folder / "run.json"
-        done = subprocess.run(
-            [*self.launcher, "-n", str(ranks), self.command, "solve", *words(family, size), "--json", str(facts), "--overwrite",
-             "--quiet"], check=False, capture_output=True, text=True,
-            env={**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-                 "OMPI_MCA_mpi_yield_when_idle": "1", "OPENBLAS_NUM_THREADS": "1"})
-        if done.returncode not in (0, 4):
-            sys.exit(f"{family} on {ranks} ranks ended with {done.returncode}\n{done.stderr}")
-        found = json.loads(facts.read_text())
-        return {"seconds": found["seconds"]["total"], "iterations": found["iterations"],
-                "bytes": max(found["traffic"]["sent_max"], found["traffic"]["received_max"])}
 
-    def tell(self):
-        runs = self.rows()
-        table = []
-        for family in self.families:
-            for kind in ("strong", "weak"):
-                for ranks in self.ranks:
-                    mine = [row for row in runs if (row["family"], row["kind"], row["ranks"]) == (family, kind, ranks)]
-                    table.append({"family": family, "kind": kind, "ranks": ranks,
-                                  "seconds": float(np.median([row["seconds"] / row["iterations"] for row in mine])),
-                                  "bytes": float(np.median([row["bytes"] / row["iterations"] for row in mine]))})
-                first = table[-len(self.ranks)]
-                for row in table[-len(self.ranks):]:
-                    speed = first["seconds"] / row["seconds"]
-                    row["efficiency"] = speed * (first["ranks"] / row["ranks"] if kind == "strong" else 1.0)
-        lines = ["| family | study | ranks | ms an iteration | efficiency | kB moved an iteration |", "|---|---|---|---|---|---|"]
-        lines += [f"| {row['family']} | {row['kind']} | {row['ranks']} | {1e3 * row['seconds']:.2f} | {row['efficiency']:.2f} | "
-                  f"{1e-3 * row['bytes']:.1f} |" for row in table]
-        (self.folder / "table.md").write_text("\n".join(lines) + "\n")
-        print("\n".join(lines))
-        with h5py.File(self.folder / "scaling.h5", "w") as file:
-            for key in table[0]:
-                file[key] = [row[key] for row in table]
-        import matplotlib
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plot
-        figure, both = plot.subplots(1, 2, figsize=(9, 4), sharey=True)
-        for axes, kind in zip(both, ("strong", "weak")):
-            for family in self.families:
-                mine = [row for row in table if (row["family"], row["kind"]) == (family, kind)]
-                axes.semilogx([row["ranks"] for row in mine], [row["efficiency"] for row in mine], marker="o", base=2, label=family)
-            axes.axhline(1.0, color="black", linewidth=0.8)
-            axes.set(xlabel="ranks", title=f"{kind} scaling", ylim=(0, None))
-        both[0].set_ylabel("parallel efficiency")
-        both[0].legend()
-        figure.savefig(self.folder / "picture.png", dpi=120)
+def tell(folder, table, cores):
+    lines = ["| family | study | ranks | ms an iteration | efficiency | kB moved an iteration |", "|---|---|---|---|---|---|"]
+    lines += [f"| {row['family']} | {row['kind']} | {row['ranks']} | {1e3 * row['seconds']:.2f} | {row['efficiency']:.2f} | "
+              f"{1e-3 * row['bytes']:.1f} |" for row in table]
+    if max(row["ranks"] for row in table) > cores:
+        lines.append(f"\nThis machine has {cores} cores: with more ranks than that no efficiency above cores / ranks is possible in "
+                     "either study.")
+    (folder / "table.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    with h5py.File(folder / "scaling.h5", "w") as file:
+        for key in table[0]:
+            file[key] = [row[key] for row in table]
+        file.attrs["cores"] = cores
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plot
+    figure, both = plot.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+    ranks = sorted({row["ranks"] for row in table})
+    for axes, kind in zip(both, KINDS):
+        for family in dict.fromkeys(row["family"] for row in table):
+            mine = [row for row in table if (row["family"], row["kind"]) == (family, kind)]
+            axes.plot([row["ranks"] for row in mine], [row["efficiency"] for row in mine], marker="o", label=family)
+        axes.plot(ranks, [min(1.0, cores / p * max(1.0, ranks[0] / cores)) for p in ranks], color="black", linewidth=0.8,
+                  label=f"best on {cores} cores")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(ranks, [str(p) for p in ranks])
+        axes.set(xlabel="ranks", title=f"{kind} scaling", ylim=(0, None))
+    both[0].set_ylabel("parallel efficiency")
+    both[0].legend()
+    figure.savefig(folder / "picture.png", dpi=120)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="study-scaling")
-    parser.add_argument("--command", default=str(HERE.parent.parent / "build" / "dev" / "equipoise"))
+    study.options(parser, "study-scaling")
     parser.add_argument("--ranks", default="1,2,4")
-    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--families", default="vi,bilevel,control,pareto")
-    parser.add_argument("--launcher", help="starts ranks, takes -n (default: mpirun)")
-    study = Study(parser.parse_args())
-    study.measure()
-    study.tell()
+    parser.add_argument("--scale", type=float, default=1.0, help="of the work of one rank")
+    parser.add_argument("--cores", type=int, default=os.cpu_count(), help="that all ranks together can use")
+    given = parser.parse_args()
+    folder = Path(given.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    families, ranks = given.families.split(","), [int(word) for word in given.ranks.split(",")]
+    wanted = [{"repeat": repeat, "family": family, "kind": kind, "ranks": p, "scale": given.scale}
+              for repeat in range(given.repeats) for family in families for kind in KINDS for p in ranks]
+    log = study.Log(folder, ("repeat", "family", "kind", "ranks", "scale"))
+    if log.fill(wanted, lambda row: measure(given, row, max(ranks)), given.limit):
+        tell(folder, tabulate([row for row in log.rows() if row["scale"] == given.scale], families, ranks), given.cores)
+    else:
+        print("time is up; the same command continues")
 
 
 if __name__ == "__main__":

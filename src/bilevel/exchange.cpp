@@ -1,4 +1,5 @@
 #include <equipoise/bilevel/exchange.hpp>
+#include <equipoise/parallel/virtual_ranks.hpp>
 
 #include <mpi.h>
 
@@ -108,6 +109,11 @@ void Exchange::mean_of_pairs(std::span<double> out) {
     std::memcpy(&value, from, sizeof value);
   };
   std::int64_t largest = 0;
+  const auto header = static_cast<std::int64_t>(sizeof(Index));
+  auto* const virtually = comm.rank() == 0 ? parallel::VirtualRanks::on(comm) : nullptr;
+  const auto classes =
+      virtually ? partition::Partition::uniform(blocks_->classes().size(), virtually->size())
+                : blocks_->classes();
   for (std::int64_t number = 0; number < blocks_->classes().size(); ++number) {
     Index count = 0;
     take(at, count);
@@ -123,8 +129,10 @@ void Exchange::mean_of_pairs(std::span<double> out) {
     }
     at = values + static_cast<std::size_t>(count) * sizeof(double);
     largest = std::max<std::int64_t>(largest, count);
+    if (virtually) {
+      virtually->to_all(classes.owner(number), {static_cast<std::int64_t>(pair) * count, header});
+    }
   }
-  const auto header = static_cast<std::int64_t>(sizeof(Index));
   const std::int64_t mine_headers = header * blocks_->hosted().size(),
                      all_headers = header * blocks_->classes().size();
   sparse_traffic_.uplink_per_agent += largest * static_cast<std::int64_t>(pair);

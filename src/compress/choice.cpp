@@ -1,6 +1,7 @@
 #include <equipoise/compress/choice.hpp>
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/random.hpp>
+#include <equipoise/parallel/virtual_ranks.hpp>
 
 #include <fmt/format.h>
 
@@ -187,6 +188,7 @@ std::string CollectiveChoice::reason() const {
 
 CollectiveChoice choose_collective(const parallel::Comm& comm, const partition::Partition& agents,
                                    const MeanSetting& setting) {
+  const parallel::VirtualRanks::Pause trials_do_not_count(comm);
   CollectiveChoice choice;
   choice.network = measure_network(comm);
   if (comm.size() == 1) return choice;
@@ -221,6 +223,7 @@ CollectiveChoice choose_collective(const parallel::Comm& comm, const partition::
 CodecChoice choose_codec(const parallel::Comm& comm, const partition::Partition& agents,
                          const MeanSetting& setting, std::span<const Candidate> candidates) {
   if (candidates.empty()) throw ConfigurationError("there is no codec to choose from");
+  const parallel::VirtualRanks::Pause trials_do_not_count(comm);
   CodecChoice choice;
   choice.network = measure_network(comm);
   const double messages = 2.0 * (comm.size() - 1);

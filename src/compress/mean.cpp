@@ -63,6 +63,10 @@ class Mean::Impl {
     round_.comm = std::move(comm);
     round_.agents = std::move(agents);
     round_.setting = std::move(setting);
+    if (auto* const ranks = parallel::VirtualRanks::on(round_.comm)) {
+      round_.census = {ranks, Partition::uniform(round_.agents.size(), ranks->size()),
+                       Layout::uniform(d, static_cast<int>(round_.setting.chunks), ranks->size())};
+    }
     low_rank_ = low_rank_of(round_.setting.codec);
     make_codecs();
     if (round_.setting.error_feedback) {
@@ -80,6 +84,12 @@ class Mean::Impl {
     round_.hosted = agents.range(round_.comm.rank());
     round_.agents = std::move(agents);
     round_.setting.weights = std::move(weights);
+  }
+
+  void spread_virtual(Partition agents) {
+    if (!round_.census) return;
+    assert(agents.size() == round_.agents.size() && agents.parts() == round_.census->size());
+    round_.census->agents = std::move(agents);
   }
 
   void compressed(std::int64_t iteration, std::span<const double> contributions,
@@ -267,6 +277,7 @@ void Mean::reset_agents() {
 void Mean::regroup(Partition agents, std::vector<double> weights) {
   impl_->regroup(std::move(agents), std::move(weights));
 }
+void Mean::spread_virtual(Partition agents) { impl_->spread_virtual(std::move(agents)); }
 std::span<const std::int64_t> Mean::last_uplink() const { return impl_->round_.uplink; }
 void Mean::rescale(double factor) {
   for (auto* errors : {&impl_->round_.agent_errors, &impl_->round_.owner_errors}) {

@@ -1,5 +1,6 @@
 #include <equipoise/linalg/kernels.hpp>
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/virtual_ranks.hpp>
 #include <equipoise/partition/distributed_vector.hpp>
 #include <equipoise/vi/evaluation.hpp>
 
@@ -41,6 +42,11 @@ Evaluation::Evaluation(Setting setting, ProblemView problem, const Compression& 
           "codecs compress a mean over agents, but this problem's vector is partitioned over ranks "
           "and has "
           "none; leave method.codec and method.server_codec out");
+    }
+    if (parallel::VirtualRanks::on(setting_.comm)) {
+      throw ConfigurationError(
+          "run.virtual_ranks counts means over agents, but this problem's vector is partitioned "
+          "over ranks and has none; leave it out");
     }
     owned_ = problem_.layout().owned(rank);
     agents_ = partition::Partition::uniform(1, ranks);

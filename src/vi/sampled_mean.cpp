@@ -1,5 +1,6 @@
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/random.hpp>
+#include <equipoise/parallel/virtual_ranks.hpp>
 #include <equipoise/vi/sampled_mean.hpp>
 
 #include <algorithm>
@@ -107,6 +108,20 @@ void SampledMean::share_lengths() {
     count_sent(drawn_[k], lengths_[k]);
   }
   std::partial_sum(counts_.begin(), counts_.end(), offsets_.begin() + 1);
+  auto* const virtually = parallel::VirtualRanks::on(comm_);
+  if (!virtually || comm_.rank() != 0) return;
+  const auto agents = partition::Partition::uniform(agents_.size(), virtually->size());
+  for (std::size_t k = 0; k < drawn_.size(); ++k) {
+    virtually->to_all(agents.owner(drawn_[k]), {lengths_[k], known ? 0 : 8});
+  }
+}
+
+/// How many of those drawn each part of a partition of all agents holds, as a partition of them.
+partition::Partition SampledMean::drawn_by(const partition::Partition& agents) const {
+  std::vector<std::int64_t> offsets(at(agents.parts()) + 1, 0);
+  for (const std::int64_t m : drawn_) ++offsets[at(agents.owner(m)) + 1];
+  std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
+  return partition::Partition::from_offsets(std::move(offsets));
 }
 
 void SampledMean::count_sent(std::int64_t agent, std::int64_t bytes) {
@@ -118,13 +133,12 @@ void SampledMean::count_sent(std::int64_t agent, std::int64_t bytes) {
 void SampledMean::serve(std::span<const double> rows, std::span<double> out) {
   const double scale = static_cast<double>(weights_.size()) / static_cast<double>(participants_);
   std::vector<double> weights;
-  std::vector<std::int64_t> offsets(at(comm_.size()) + 1, 0);
-  for (const std::int64_t m : drawn_) {
-    weights.push_back(scale * weights_[at(m)]);
-    ++offsets[at(agents_.owner(m)) + 1];
+  for (const std::int64_t m : drawn_) weights.push_back(scale * weights_[at(m)]);
+  served_->regroup(drawn_by(agents_), std::move(weights));
+  if (const auto* const virtually = parallel::VirtualRanks::on(comm_)) {
+    served_->spread_virtual(
+        drawn_by(partition::Partition::uniform(agents_.size(), virtually->size())));
   }
-  std::partial_sum(offsets.begin(), offsets.end(), offsets.begin());
-  served_->regroup(partition::Partition::from_offsets(std::move(offsets)), std::move(weights));
   (*served_)(iteration_, rows, out);
   for (std::size_t k = 0; k < hosted_.size(); ++k) {
     count_sent(hosted_[k], served_->last_uplink()[k]);

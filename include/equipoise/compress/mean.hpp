@@ -50,6 +50,9 @@ struct MeanSetting {
 /// owners send back only the sums that are not zero, nothing lost. `powersgd:r` brings an exchange
 /// of its own. What else there is under `fast` stands in docs/compression.md.
 ///
+/// Where `parallel::VirtualRanks` hang on the communicator, a round also counts what each of those
+/// would move; that costs another encoding of every message.
+///
 /// Memory per rank beyond the caller's vectors: error feedback d per hosted agent and d / P;
 /// otherwise messages in flight, two segments of about 65536 coordinates per peer and hosted
 /// agent. Messages above 4 kB carry a header with a checksum; where there are such, or codecs, a
@@ -78,6 +81,9 @@ class Mean {
   /// Other agents from the next round on, as many as before, spread and weighted anew: those drawn
   /// for an iteration. Only without error feedback. Equal on every rank; nothing is sent.
   void regroup(partition::Partition agents, std::vector<double> weights);
+  /// Which virtual rank would host which agent from the next round on, where `VirtualRanks` hang on
+  /// the communicator; uniform if never said.
+  void spread_virtual(partition::Partition agents);
   /// Multiplies the error feedback, for a method whose messages carry a step that changes.
   void rescale(double factor);
   void fields(state::FieldVisitor& visit);

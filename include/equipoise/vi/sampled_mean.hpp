@@ -53,6 +53,7 @@ class SampledMean {
  private:
   [[nodiscard]] std::size_t encode(std::span<const double> rows, std::size_t k);
   void share_lengths();
+  [[nodiscard]] partition::Partition drawn_by(const partition::Partition& agents) const;
   void serve(std::span<const double> rows, std::span<double> out);
   void count_sent(std::int64_t agent, std::int64_t bytes);
 

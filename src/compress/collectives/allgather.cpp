@@ -1,3 +1,4 @@
+#include "census.hpp"
 #include "collective.hpp"
 #include "exchange.hpp"
 #include "packing.hpp"
@@ -24,6 +25,7 @@ class Allgather final : public Collective {
     const Range whole{0, round_.dimension()};
     const int ranks = round_.comm.size();
     const int rank = round_.comm.rank();
+    if (round_.census) count(source, whole);
     for (int s = 0; s < ranks && !up_.lengths(); ++s) {
       if (s == rank || round_.agents.range(s).size() == 0) continue;
       Peer& t = peer(s);
@@ -61,6 +63,14 @@ class Allgather final : public Collective {
     Exchange::Ticket send, receive;
   };
   Peer& peer(int r) { return peers_[static_cast<std::size_t>(r)]; }
+
+  void count(std::span<const double> source, const Range& whole) {
+    const Census& census = *round_.census;
+    for_encoded(round_, source, {&whole, 1}, [&](int v, std::span<const std::int64_t> length) {
+      const std::int64_t table = up_.lengths() ? 8 * census.agents.range(v).size() : 0;
+      census.ranks->to_all(v, as_message(length[0], table));
+    });
+  }
 
   /// What this rank sends to all: a part of the source itself where that is the message.
   std::span<const std::byte> own_message(std::span<const double> source, Range whole) {

@@ -79,8 +79,15 @@ class LibrarySum final : public Collective {
                     static_cast<int>(std::min(most, std::ssize(out) - first)), MPI_DOUBLE, MPI_SUM,
                     round_.comm.handle());
     }
-    const std::int64_t ranks = round_.comm.size();
-    const std::int64_t moved = 16 * round_.dimension() * (ranks - 1) / ranks;
+    const auto of_ring = [&](std::int64_t ranks) {
+      return 16 * round_.dimension() * (ranks - 1) / ranks;
+    };
+    const int virtual_ranks = round_.census && round_.comm.rank() == 0 ? round_.census->size() : 0;
+    for (int v = 0; v < virtual_ranks; ++v) {
+      round_.census->ranks->sent(v, {of_ring(virtual_ranks), 0});
+      round_.census->ranks->received(v, {of_ring(virtual_ranks), 0});
+    }
+    const std::int64_t moved = of_ring(round_.comm.size());
     round_.traffic.sent += moved;
     round_.traffic.received += moved;
     round_.downlink = 8 * round_.dimension();

@@ -28,6 +28,7 @@ Downlink::Downlink(Round& round) : round_(round) {
   for (const auto& [size, codec, single] : codecs_) {
     lengths_ = lengths_ || !codec->bytes({0, size}, single, draw, 0);
   }
+  if (round.census) served_.assign(static_cast<std::size_t>(chunks.parts()), 0);
 }
 
 const Downlink::ChunkCodec& Downlink::of(std::int64_t size) const {
@@ -63,6 +64,13 @@ std::int64_t Downlink::table(Range segment) const {
   std::int64_t count = 0;
   for_chunks(segment, [&](int, Range) { ++count; });
   return 8 * count;
+}
+
+std::vector<std::int64_t> Downlink::all_served() const {
+  std::vector<std::int64_t> all = served_;
+  MPI_Allreduce(MPI_IN_PLACE, all.data(), static_cast<int>(all.size()), MPI_INT64_T, MPI_SUM,
+                round_.comm.handle());
+  return all;
 }
 
 std::optional<std::int64_t> Downlink::bytes(Range segment) const {
@@ -104,6 +112,7 @@ void Downlink::pack(Range segment, std::span<double> out, Packed& packed) {
     for (std::size_t i = 0; i < error.size(); ++i) error[i] -= values[i];
     const auto length = static_cast<std::int64_t>(piece.size());
     if (lengths_) std::memcpy(packed.bytes.data() + k * sizeof length, &length, sizeof length);
+    if (!served_.empty()) served_[static_cast<std::size_t>(number)] = length;
     ++k;
   });
   packed.payload = static_cast<std::int64_t>(packed.bytes.size() - table);

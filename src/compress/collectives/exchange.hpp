@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,11 @@ namespace equipoise::compress {
 class Exchange {
  public:
   static constexpr std::size_t header_threshold = 4096;
+  /// Bytes of the header before a message of `bytes`.
+  [[nodiscard]] static constexpr std::int64_t header_bytes(std::int64_t bytes) {
+    constexpr auto size = static_cast<std::int64_t>(Header::size);
+    return bytes > static_cast<std::int64_t>(header_threshold) ? size : 0;
+  }
 
   Exchange(const parallel::Comm& comm, parallel::Traffic& traffic)
       : comm_(comm), traffic_(traffic) {}

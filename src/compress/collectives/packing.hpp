@@ -44,6 +44,10 @@ class Downlink {
   explicit Downlink(Round& round);
   [[nodiscard]] bool lengths() const { return lengths_; }
   [[nodiscard]] std::optional<std::int64_t> bytes(Range segment) const;
+  /// Bytes of the table before a segment whose pieces vary in length.
+  [[nodiscard]] std::int64_t table(Range segment) const;
+  /// Bytes of every chunk as its owner served it in this round. **Collective**, one allreduce.
+  [[nodiscard]] std::vector<std::int64_t> all_served() const;
   /// Compresses the mean of a segment in place: `out` [d] becomes what every rank will decode.
   void pack(Range segment, std::span<double> out, Packed& packed);
   /// Decodes a segment as its owner served it into `out` [d]; returns its payload bytes. Throws
@@ -60,9 +64,10 @@ class Downlink {
   [[nodiscard]] bool joins() const;
   template <class Visit>
   void for_chunks(Range segment, Visit visit) const;
-  [[nodiscard]] std::int64_t table(Range segment) const;
 
   Round& round_;
+  std::vector<std::int64_t>
+      served_;  ///< [chunks], bytes of the own ones, where a census needs them
   std::vector<ChunkCodec> codecs_;
   bool lengths_ = false;
   Selection selection_;

@@ -1,3 +1,4 @@
+#include "census.hpp"
 #include "collective.hpp"
 #include "sparse_sum.hpp"
 
@@ -24,7 +25,8 @@ class RecursiveDoubling final : public Collective {
   [[nodiscard]] std::string name() const override { return "recursive-doubling"; }
 
   void operator()(std::span<const double> source, std::span<double> out) override {
-    round_.attempt([&] { sum_of_hosted(round_, source, out); });
+    round_.attempt([&] { sum_of_hosted(round_, source, out, messages_, lengths_); });
+    if (round_.census) count(gather_virtual_sums(round_, messages_, lengths_));
     gather_nonzeros(out, 0, mine_);
     const int ranks = round_.comm.size();
     const int rank = round_.comm.rank();
@@ -62,11 +64,51 @@ class RecursiveDoubling final : public Collective {
     std::swap(mine_, sum_);
   }
 
+  /// The same among virtual ranks, on rank 0: after exchange t the 2^(t+1) ranks of a group have
+  /// one sum.
+  void count(std::vector<SparseSum> sums) {
+    if (sums.empty()) return;
+    parallel::VirtualRanks& virtually = *round_.census->ranks;
+    const int ranks = virtually.size();
+    const int core = static_cast<int>(std::bit_floor(static_cast<unsigned>(ranks)));
+    const auto sum_of = [&](int rank) -> SparseSum& {
+      return sums[static_cast<std::size_t>(rank)];
+    };
+    const auto add = [&](SparseSum& to, const SparseSum& other) {
+      merge(to, other, sum_);
+      std::swap(to, sum_);
+    };
+    for (int r = core; r < ranks; ++r) {
+      virtually.message(r, r - core, message_of(sum_of(r)));
+      add(sum_of(r - core), sum_of(r));
+    }
+    for (int group = 1; group < core; group *= 2) {
+      for (int r = 0; r < core; r += 2 * group) {
+        const auto here = message_of(sum_of(r));
+        const auto there = message_of(sum_of(r + group));
+        for (int k = r; k < r + group; ++k) {
+          virtually.message(k, k + group, here);
+          virtually.message(k + group, k, there);
+        }
+        add(sum_of(r), sum_of(r + group));
+      }
+    }
+    for (int r = core; r < ranks; ++r) {
+      virtually.message(r - core, r, message_of(sums.front()));
+    }
+  }
+  parallel::MessageBytes message_of(const SparseSum& sum) {
+    bytes_.clear();
+    append(sum, whole_, bytes_);
+    return as_message(std::ssize(bytes_));
+  }
+
   Round& round_;
   Exchange exchange_;
   Range whole_;
   SparseSum mine_, theirs_, sum_;
-  std::vector<std::byte> bytes_;
+  std::vector<std::byte> bytes_, messages_;
+  std::vector<std::int64_t> lengths_;
   Exchange::Ticket ticket_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <equipoise/compress/mean.hpp>
 #include <equipoise/parallel/random.hpp>
+#include <equipoise/parallel/virtual_ranks.hpp>
 
 #include <cstdint>
 #include <exception>
@@ -28,6 +29,15 @@ inline void add_weighted(double weight, std::span<const double> x, bool first,
   }
 }
 
+/// Who would host agents and own chunks if there were `ranks` of them.
+struct Census {
+  parallel::VirtualRanks* ranks;
+  partition::Partition agents;
+  partition::Layout layout;
+
+  [[nodiscard]] int size() const { return ranks->size(); }
+};
+
 /// What the collectives of one mean share: who takes part, codecs and their state, and the exchange
 /// in progress.
 struct Round {
@@ -39,6 +49,7 @@ struct Round {
   std::shared_ptr<const Codec> device;  ///< null for identity
   std::shared_ptr<const Codec> server;  ///< constants for the whole vector; null for identity
   parallel::Traffic traffic;
+  std::optional<Census> census;      ///< where virtual ranks are counted
   std::vector<double> agent_errors;  ///< [hosted x d] with error feedback, else empty
   std::vector<double> owner_errors;  ///< [owned] with error feedback and a server codec
 

@@ -74,16 +74,21 @@ std::int64_t receive(Round& round, Exchange& exchange, int peer, int tag, Range 
   return std::ssize(bytes);
 }
 
-void sum_of_hosted(Round& round, std::span<const double> source, std::span<double> out) {
+void sum_of_hosted(Round& round, std::span<const double> source, std::span<double> out,
+                   std::vector<std::byte>& messages, std::vector<std::int64_t>& lengths) {
   std::fill(out.begin(), out.end(), 0.0);
   const Range whole{0, round.dimension()};
-  std::vector<std::byte> bytes;
+  messages.clear();
+  lengths.assign(at(round.hosted.size()), 0);
   for (std::int64_t a = 0; a < round.hosted.size(); ++a) {
     const std::int64_t agent = round.hosted.begin + a;
     const auto draw = round.draw->with_agent(agent);
     const auto& chunks = round.layout.chunks();
-    bytes.clear();
-    round.device->encode(round.row(source, a), round.selections[at(a)], whole, chunks, draw, bytes);
+    const std::size_t start = messages.size();
+    round.device->encode(round.row(source, a), round.selections[at(a)], whole, chunks, draw,
+                         messages);
+    const auto bytes = std::span<const std::byte>(messages).subspan(start);
+    lengths[at(a)] = std::ssize(bytes);
     round.uplink[at(a)] += std::ssize(bytes);
     if (round.setting.error_feedback) {
       round.device->decode_add(bytes, whole, chunks, draw, agent, -1.0, round.error_row(a));

@@ -39,7 +39,9 @@ std::int64_t receive(Round& round, Exchange& exchange, int peer, int tag, Range 
                      SparseSum& sum);
 
 /// out = what the codec makes of the hosted agents' vectors, weighted and summed by this rank;
-/// counts uplink bytes and takes what was sent out of the error feedback.
-void sum_of_hosted(Round& round, std::span<const double> source, std::span<double> out);
+/// counts uplink bytes and takes what was sent out of the error feedback. `messages` gets the
+/// agents' messages one after the other, `lengths` their lengths.
+void sum_of_hosted(Round& round, std::span<const double> source, std::span<double> out,
+                   std::vector<std::byte>& messages, std::vector<std::int64_t>& lengths);
 
 }  // namespace equipoise::compress

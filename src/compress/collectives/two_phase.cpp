@@ -1,3 +1,4 @@
+#include "census.hpp"
 #include "collective.hpp"
 #include "exchange.hpp"
 #include "packing.hpp"
@@ -55,8 +56,14 @@ class TwoPhase final : public Collective {
         plain ? 1.0
               : std::min(shortening(round.device, round.dimension(), round.agents.size()),
                          shortening(round.server, round.dimension(), 1));
-    segments_ = cut_segments(
-        round.layout, segment_coordinates * static_cast<std::int64_t>(std::min(shorter, 32.0)));
+    const std::int64_t most =
+        segment_coordinates * static_cast<std::int64_t>(std::min(shorter, 32.0));
+    segments_ = cut_segments(round.layout, most);
+    if (round.census) {
+      for (const auto& list : cut_segments(round.census->layout, most)) {
+        virtual_segments_.insert(virtual_segments_.end(), list.begin(), list.end());
+      }
+    }
     for (const auto& s : segments_) rounds_ = std::max(rounds_, s.size());
     for (auto& slot : slots_) slot.resize(static_cast<std::size_t>(round.comm.size()));
   }
@@ -71,6 +78,11 @@ class TwoPhase final : public Collective {
   void operator()(std::span<const double> source, std::span<double> out) override {
     source_ = source;
     out_ = out;
+    if (round_.census && up_) {
+      count_coded_up(round_, source, virtual_segments_, up_->lengths());
+    } else if (round_.census) {
+      count_plain_up(round_, virtual_segments_);
+    }
     post_receives(0);
     send_up(0);
     for (std::size_t j = 0; j < rounds_; ++j) {
@@ -85,6 +97,7 @@ class TwoPhase final : public Collective {
       if (j > 0) finish_down(j - 1);
     }
     if (rounds_ > 0) finish_down(rounds_ - 1);
+    if (round_.census) count_down(round_, down_ ? &*down_ : nullptr, virtual_segments_);
   }
 
  private:
@@ -302,6 +315,7 @@ class TwoPhase final : public Collective {
   std::optional<Uplink> up_;
   std::optional<Downlink> down_;
   std::vector<std::vector<Range>> segments_;
+  std::vector<Range> virtual_segments_;
   std::size_t rounds_ = 0;
   std::array<std::vector<Slot>, 2> slots_;
   Packed own_;

@@ -2,6 +2,7 @@
 
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/exact_sum.hpp>
+#include <equipoise/parallel/virtual_ranks.hpp>
 #include <equipoise/problems/vi/traffic_projection.hpp>
 
 #include <algorithm>
@@ -59,6 +60,9 @@ PathProjection::PathProjection(parallel::Comm comm, std::shared_ptr<const Traffi
   const std::span<const OdPair> pairs = model_->pairs;
   for (std::size_t w = 0; w < pairs.size(); ++w) {
     if (w == 0 || pairs[w].origin != pairs[w - 1].origin) ++origins_;
+  }
+  if (const auto* const virtually = parallel::VirtualRanks::on(comm_)) {
+    mean_.spread_virtual(model_->hosts(virtually->size()));
   }
   const std::size_t width = model_->network.links() * (momentum() ? 2 : 1);
   sent_.resize(groups_.size() * width);
