@@ -4,6 +4,7 @@
 
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/partition/partition.hpp>
 #include <equipoise/solve/progress.hpp>
 
 #include <fmt/format.h>
@@ -31,7 +32,7 @@ struct Measured {
   double iterations = 0.0;     ///< to the tolerance
   bool converged = false;
   double spread = 0.0;  ///< of the extrapolated iterations, relative; 0 where they were all done
-  std::int64_t agents = 1;
+  std::int64_t agents = 0, dimension = 0;
 };
 
 /// Iterations to the tolerance from a history that falls like a power of a constant: by the slope
@@ -103,7 +104,8 @@ Measured measure(const parallel::Comm& comm, const std::vector<std::string>& wor
   m.received = each(s.traffic.received, start.received);
   m.virtual_bytes = (counted() - virtual_start) / n;
   for (const auto& [key, value] : c.instance->facts()) {
-    if (key == "agents") m.agents = std::stoll(value);
+    if (key == "agents" || key == "classes of blocks") m.agents = std::stoll(value);
+    if (key == "dimension" || key == "outer variables") m.dimension = std::stoll(value);
   }
   m.converged = s.stop == solve::Stop::converged;
   m.iterations = n;
@@ -139,9 +141,11 @@ Measured measure_alone(const parallel::Comm& comm, const std::vector<std::string
 /// Bytes that the busiest of `ranks` would move in an iteration, counted in a short run that
 /// encodes every message as they would; nothing where that is not cheap, or the case has no agents.
 std::optional<double> simulate(const parallel::Comm& comm, std::vector<std::string> words,
-                               std::int64_t agents, std::int64_t ranks, double seconds) {
+                               const Measured& alone, std::int64_t ranks, double seconds) {
   constexpr std::int64_t cheap = 20'000'000;  // pieces of messages in a round
-  if (agents * std::min(agents, ranks) > cheap) return std::nullopt;
+  const std::int64_t owners =
+      std::min<std::int64_t>(ranks, partition::default_chunks(alone.dimension));
+  if (alone.agents == 0 || alone.agents * owners > cheap) return std::nullopt;
   words.push_back(fmt::format("run.virtual_ranks={}", ranks));
   try {
     return measure(comm, words, seconds).virtual_bytes;
@@ -175,11 +179,11 @@ PlanCase split(const PlanModel& model, const Measured& alone, const Measured& he
   c.spread = alone.spread;
   if (ranks == 1) return c;
   const double bytes = std::max(here.sent, here.received);
-  if (bytes > 0.0) c.bytes_scale = bytes / plan_bytes(c, ranks);
+  c.bytes = bytes;
+  if (bytes > 0.0 && c.agents > 0) c.bytes_scale = bytes / plan_bytes(c, ranks);
   const double moved =
       bytes * model.byte_seconds + here.rounds * 2.0 * (ranks - 1.0) * model.message_seconds;
-  const auto agents = static_cast<double>(c.agents);
-  const double share = std::ceil(agents / ranks) / agents;
+  const double share = largest_share(c.agents, ranks);
   const double gained =
       (alone.seconds - (here.seconds / overload - moved)) / std::max(1e-9, 1.0 - share);
   c.shared_seconds = std::clamp(gained, 0.0, alone.seconds);
@@ -233,11 +237,11 @@ const PlanRow& best_of(const std::vector<PlanRow>& rows) {
 void print_rows(const PlanCase& c, const Measured& alone, const std::vector<PlanRow>& rows,
                 const std::string& what, const PlanArguments& arguments, bool one_rank) {
   fmt::print(
-      "{}: {} agents, {:.4g} exchanges an iteration; {} an iteration on one rank, {} of it on "
+      "{}: {}, {:.4g} exchanges an iteration; {} an iteration on one rank, {} of it on "
       "every "
       "rank; {} iterations to the tolerance{}\n",
-      what, c.agents, c.rounds, solve::human_seconds(alone.seconds),
-      solve::human_seconds(c.replicated_seconds),
+      what, c.agents > 0 ? fmt::format("{} agents", c.agents) : "no agents", c.rounds,
+      solve::human_seconds(alone.seconds), solve::human_seconds(c.replicated_seconds),
       known(c.iterations, fmt::format("{:.0f}", c.iterations)),
       alone.converged
           ? ""
@@ -288,7 +292,7 @@ int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
     std::vector<PlanRow> rows;
     for (const std::int64_t p : ranks) {
       const auto counted =
-          simulate(comm, words, c.agents, p, std::clamp(0.1 * arguments.seconds, 0.1, 2.0));
+          simulate(comm, words, alone, p, std::clamp(0.1 * arguments.seconds, 0.1, 2.0));
       const double estimate = c.rounds > 0.0 ? plan_bytes(c, p) : 0.0;
       rows.push_back(predict(model, c, network, p, counted.value_or(estimate)));
       PlanRow& row = rows.back();

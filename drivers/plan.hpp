@@ -41,14 +41,15 @@ struct PlanModel {
 
 /// What was measured of a case, per iteration.
 struct PlanCase {
-  std::int64_t agents = 1;
+  std::int64_t agents = 0;  ///< 0 where work is shared out without them
   double rounds = 0.0;
   double uplink = 0.0, downlink = 0.0;  ///< payload bytes of one agent
   double shared_seconds = 0.0;          ///< work that agents share out, on one rank
   double replicated_seconds = 0.0;      ///< work that every rank does
   double iterations = 0.0;              ///< to the tolerance
   double spread = 0.0;                  ///< relative doubt of that
-  double bytes_scale = 1.0;  ///< counted bytes over those of two phases, on the ranks at hand
+  double bytes = 0.0;                   ///< max(sent, received) of a rank, on the ranks at hand
+  double bytes_scale = 1.0;             ///< those over the bytes of two phases
 };
 
 struct PlanRow {
@@ -62,9 +63,13 @@ struct PlanRow {
   double doublings = 0.0;  ///< of the ranks beyond those of the fit
 };
 
+/// Part of the shared work that the busiest of so many ranks does.
+double largest_share(std::int64_t agents, std::int64_t ranks);
+
 /// Estimates max(sent, received) in payload bytes of a rank in one iteration on `ranks` ranks: two
 /// phases with uniform chunks, in which a rank sends its agents' messages but for the chunks it
 /// owns, and its chunks of the result to all others; times `bytes_scale` for other collectives.
+/// Without agents as many as on the ranks at hand.
 double plan_bytes(const PlanCase& c, std::int64_t ranks);
 
 /// seconds(P) = replicated + shared ceil(M/P)/M

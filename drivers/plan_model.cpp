@@ -67,7 +67,13 @@ std::vector<std::int64_t> parse_ranks(const std::string& text) {
   return ranks;
 }
 
+double largest_share(std::int64_t agents, std::int64_t ranks) {
+  if (agents == 0) return 1.0 / static_cast<double>(ranks);
+  return static_cast<double>((agents + ranks - 1) / ranks) / static_cast<double>(agents);
+}
+
 double plan_bytes(const PlanCase& c, std::int64_t ranks) {
+  if (c.agents == 0) return c.bytes;
   const auto p = static_cast<double>(ranks);
   const auto m = static_cast<double>(c.agents);
   const double hosted = std::ceil(m / p);
@@ -81,9 +87,7 @@ PlanRow predict(const PlanModel& model, const PlanCase& c, const Network& networ
   PlanRow row;
   row.ranks = ranks;
   const auto p = static_cast<double>(ranks);
-  const auto m = static_cast<double>(c.agents);
-  const double share = std::ceil(m / p) / m;
-  const double computing = c.replicated_seconds + c.shared_seconds * share;
+  const double computing = c.replicated_seconds + c.shared_seconds * largest_share(c.agents, ranks);
   if (ranks > 1) {
     row.bytes = bytes;
     row.communication =

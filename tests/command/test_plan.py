@@ -58,7 +58,7 @@ class Plan(CommandTest):
     def test_virtual_ranks_need_agents(self):
         self.refuse(2, ["run.virtual_ranks", "control"], "solve", "problem.family=control", "problem.name=poisson-control",
                     "problem.cells=8", "run.virtual_ranks=4", ranks=2)
-        obstacle = ["solve", "problem.name=obstacle", "problem.cells=8", "run.virtual_ranks=4"]
+        obstacle = ["solve", "problem.name=obstacle", "problem.n=17", "run.virtual_ranks=4"]
         self.refuse(2, ["run.virtual_ranks", "has none"], *obstacle, ranks=2)
         self.refuse(2, ["run.virtual_ranks", "partitioned"], *obstacle, "method.name=extragradient", ranks=2)
         (self.folder / "saves").mkdir()
