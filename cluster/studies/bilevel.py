@@ -3,7 +3,8 @@
 
 usage: bilevel.py STUDY --out DIR [--command equipoise] [--seconds 240]
 
-STUDY is exact (all blocks, no noise), speedup (iterations against blocks and samples per iteration), sampled (20,000 iterations with blocks sampled),
+STUDY is exact (all blocks, no noise), speedup (iterations against blocks and samples per iteration), weights and
+variants (the same on weights of rows; with version 1 and decaying steps), sampled (20,000 iterations with blocks sampled),
 selection (oracle calls to accuracies on ijcnn1), cleaning (redrawn labels of digits, equal oracle calls) or methods
 (every method on a problem that is not quadratic, with a bar). Results are kept in DIR trial by trial: the same command
 continues where it stopped, and prints the table once all are there. Exit codes: 0 done, 1 a bar was missed, 4 stopped at
@@ -84,6 +85,7 @@ VARIANTS = {
     "bsvrb gamma=1": ["method.name=bsvrb", "method.gamma=1"],
     "sgd": ["method.name=soba", "method.decay=0"],
     "average": ["method.name=ma-soba", "method.decay=0"],
+    "bsvrb-v1": ["method.name=bsvrb-v1"],
 }
 A0 = 0.2 / 32
 
@@ -114,7 +116,7 @@ def speedup(book):
     widths, batches, seeds = [5, 10, 25, 50, 100], [8, 32, 128], range(1, 11)
     grid = [(e0, t0) for e0 in (0.1, 0.2, 0.4) for t0 in (0.1, 0.2, 0.4)]
     tuned, table = {}, []
-    for variant in VARIANTS:
+    for variant in ("bsvrb", "bsvrb gamma=1", "sgd", "average"):
         found = book.run(f"tune {variant}",
                          [speedup_trial(variant, e0, t0, 10, 32, seed) for e0, t0 in grid for seed in (101, 102, 103)])
         best = (math.inf, None)
@@ -165,6 +167,83 @@ def speedup(book):
     axes[0].set_ylabel("iterations to |grad F| = 1e-2 of the start")
     figure.tight_layout()
     figure.savefig(book.out / "speedup.png", dpi=150)
+    return True
+
+
+# ---- the same on weights of rows, and with version 1 and decaying steps --------------------------------
+WEIGHTS = ["problem.name=temperature", "problem.data=libsvm/splice.txt", "problem.train_rows=800", "problem.blocks=100",
+           "problem.regulariser=0.05"]
+GAIN = 0.02  # of F(0) = .6083; maid ends .051 below
+
+
+def weights_trial(variant, e0, t0, sampled, batch, seed, target):
+    alpha = min(1.0, A0 * batch)
+    eta, tau = e0 * sampled / BLOCKS * math.sqrt(alpha), t0 * math.sqrt(alpha)
+    expected = 9e5 * BLOCKS / sampled / math.sqrt(batch) / e0
+    words = [*WEIGHTS, *VARIANTS[variant], f"run.seed={seed}", f"method.blocks={sampled}", f"method.batch={batch}",
+             f"method.alpha={alpha:.6g}", f"method.lower_step={tau:.6g}", f"method.outer_step={eta:.6g}",
+             f"method.evaluate_every={max(1, round(expected / 25))}"]
+    return trial(f"{variant} e{e0} t{t0} I{sampled} B{batch} s{seed}", words, round(4 * expected),
+                 objective=target)
+
+
+def hits_of(found, trials, column, level):
+    return [hit(found[t["id"]], column, level) for t in trials]
+
+
+def cells_table(rows):
+    print("\n| method | I | B | iterations (median) | oracle calls | seeds that arrive |\n|---|---|---|---|---|---|")
+    for label, i, b, hits in rows:
+        iterations, calls = (median_or_none([h and h[k] for h in hits]) for k in (0, 1))
+        print(f"| {label} | {i} | {b} | {text(iterations)} | {text(calls, '{:.3g}')} | "
+              f"{sum(h is not None for h in hits)} of {len(hits)} |")
+
+
+def weights(book):
+    """I and B on the weights of splice, three seeds."""
+    start = book.run("weights start", [trial("start", [*WEIGHTS, "method.name=implicit", "method.step=1e-12"], 1)])
+    target = start["start"]["curve"]["objective"][0] - GAIN
+    rows = []
+    for variant in ("bsvrb", "sgd"):
+        grid = [(e0, t0) for e0 in (1000, 3000, 9000) for t0 in (2.0, 6.0)]
+        made = {g: [weights_trial(variant, *g, 10, 32, seed, target) for seed in (101, 102)] for g in grid}
+        found = book.run(f"weights tune {variant}", [t for ts in made.values() for t in ts])
+        times = {g: hits_of(found, ts, "objective", target) for g, ts in made.items()}
+        whole = {g: statistics.median(h[0] for h in hits) for g, hits in times.items() if all(hits)}
+        if not whole:
+            print(f"{variant}: no steps of the grid arrive")
+            continue
+        best = min(whole, key=whole.get)
+        print(f"{variant}: e0, t0 at I = 10, B = 32: {best} ({whole[best]:.0f} iterations)")
+        cells = {(i, b): [weights_trial(variant, *best, i, b, seed, target) for seed in (1, 2, 3)]
+                 for i in (5, 10, 25, 50, 100) for b in (8, 32, 128)}
+        found = book.run(f"weights {variant}", [t for ts in cells.values() for t in ts])
+        points = []
+        for (i, b), trials in cells.items():
+            hits = hits_of(found, trials, "objective", target)
+            rows.append((variant, i, b, hits))
+            points += [(i, b, h[0]) for h in hits if h and i < BLOCKS]
+        if len(points) > 10:
+            p, dp, q, dq = fit(points)
+            print(f"{variant}: T ~ I^-{p:.3f} B^-{q:.3f}, 95 % intervals +-{dp:.3f} and +-{dq:.3f} from {len(points)} of 36 runs")
+    cells_table(rows)
+    return True
+
+
+def variants(book):
+    """Version 1, and steps that fall like t^-1/3 with constants like t^-2/3, on the quadratic at B = 32."""
+    rows = []
+    for label, variant, e0, t0, more in (("bsvrb-v1", "bsvrb-v1", 0.1, 0.2, []), ("bsvrb", "bsvrb", 0.1, 0.2, []),
+                                         ("bsvrb, decay 1/3", "bsvrb", 0.4, 0.8, ["method.decay=0.3333"]),
+                                         ("sgd, decay 1/3", "sgd", 0.4, 0.8, ["method.decay=0.3333"])):
+        for i in (5, 10, 25, 50):
+            made = []
+            for seed in (1, 2, 3):
+                one = speedup_trial(variant, e0, t0, i, 32, seed)
+                made.append({**one, "id": f"{label} {one['id']}", "words": one["words"] + more})
+            found = book.run(f"variants {label.replace(', ', ' ').replace('/', '-')}", made)
+            rows.append((label, i, 32, hits_of(found, made, "residual", TARGET * 1.37)))
+    cells_table(rows)
     return True
 
 
@@ -349,7 +428,8 @@ BARS["stocbio"][0].append("method.inner=40")
 BARS |= {"maid": ([], 30), "implicit": ([f"method.step={STEP}"], 100),
          "bo-rep": (["method.outer_step=0.3", "method.batch=64", "method.evaluate_every=100"], 400),
          "f2sa-p": ([f"method.outer_step={4 * STEP}", "method.evaluate_every=5"], 15),
-         "bome": (["method.evaluate_every=50"], 100)}
+         "bome": (["method.step=2", f"method.outer_step={STEP}", "method.evaluate_every=50"], 400),
+         "federated": ([f"method.outer_step={STEP}", "method.batch=64", "method.evaluate_every=100"], 400)}
 
 
 def methods(book):
@@ -375,7 +455,7 @@ def methods(book):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    studies = {"exact": exact, "speedup": speedup, "sampled": sampled, "selection": selection, "cleaning": cleaning, "methods": methods}
+    studies = {"exact": exact, "speedup": speedup, "weights": weights, "variants": variants, "sampled": sampled, "selection": selection, "cleaning": cleaning, "methods": methods}
     parser.add_argument("study", choices=studies)
     parser.add_argument("--out", required=True, help="directory of the results")
     parser.add_argument("--command", default="equipoise", help="the program")

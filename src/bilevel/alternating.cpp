@@ -149,7 +149,8 @@ void Alternating::fields(state::FieldVisitor& visit) {
 void BomeOptions::describe(state::OptionVisitor& visit) {
   visit.option("inner", inner, "gradient steps towards the lower minimum", state::at_least_one);
   visit.option("barrier", barrier, "eta of the dynamic barrier", state::positive);
-  visit.option("step", step, "step of x and y, 0 for 0.2 / L", state::non_negative);
+  visit.option("step", step, "step of y, 0 for 0.2 / L", state::non_negative);
+  visit.option("outer_step", outer_step, "step of x, 0 for the step of y", state::non_negative);
   visit.option("inner_step", inner_step, "step towards the lower minimum, 0 for 1 / L",
                state::non_negative);
   visit.option("evaluate_every", evaluate_every,
@@ -164,23 +165,25 @@ Bome::Bome(const Setup& setup, BomeOptions options)
       fall_(y_),
       slope_x_(x_.size()),
       fall_x_(x_.size()),
-      part_(x_.size()) {
+      part_(x_.size()),
+      there_(x_.size()),
+      low_(static_cast<std::size_t>(blocks_.largest_dim())),
+      gradient_(low_) {
   const double smoothness = largest_smoothness(blocks_, oracle_.view(), x_, y_);
   inner_step_ = options_.inner_step > 0.0 ? options_.inner_step : 1.0 / smoothness;
   step_ = options_.step > 0.0 ? options_.step : 0.2 / smoothness;
+  outer_step_ = options_.outer_step > 0.0 ? options_.outer_step : step_;
 }
 
 void Bome::step() {
   // Both x parts travel in one round of twice the length: the mean is linear in each.
   parallel::ExactSum sums[2];
-  std::vector<double> falls_x(x_.size());
   exchange_.clear();
   parallel::agree(blocks_.comm(), [&] {
-    std::vector<double> low, gradient;
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       const Out y = blocks_.of(y_, i), slope = blocks_.of(slope_, i), fall = blocks_.of(fall_, i);
-      low.assign(y.begin(), y.end());
-      gradient.resize(y.size());
+      const Out low = Out(low_).first(y.size()), gradient = Out(gradient_).first(y.size());
+      std::copy(y.begin(), y.end(), low.begin());
       for (std::int64_t round = 0; round < options_.inner; ++round) {
         oracle_.grad_y_g(i, {}, x_, low, gradient);
         axpy(-inner_step_, gradient, low);
@@ -189,10 +192,10 @@ void Bome::step() {
       oracle_.grad_y_g(i, {}, x_, y, fall);
       sums[0].add(dot(slope, fall));
       sums[1].add(dot(fall, fall));
-      oracle_.grad_x_g(i, {}, x_, y, falls_x);
-      oracle_.grad_x_g(i, {}, x_, low, part_);
-      axpy(-1.0, part_, falls_x);
-      exchange_.add(i, 1.0, falls_x);
+      oracle_.grad_x_g(i, {}, x_, y, part_);
+      oracle_.grad_x_g(i, {}, x_, low, there_);
+      axpy(-1.0, there_, part_);
+      exchange_.add(i, 1.0, part_);
     }
   });
   exchange_.dense(fall_x_);
@@ -206,16 +209,17 @@ void Bome::step() {
   exchange_.dense(slope_x_);
   double totals[2];
   parallel::exact_sums(blocks_.comm(), sums, totals);
-  // Sums over blocks weigh 1 / m in f and q; scaling y by sqrt(m) makes one Euclidean space of (x,
-  // y_1, ..., y_m).
-  const double m = static_cast<double>(blocks_.count());
-  const double across = totals[0] / m + dot(slope_x_, fall_x_);
-  const double square = totals[1] / m + dot(fall_x_, fall_x_);
+  // Sums over blocks weigh 1 / m in f and q; scaling y by sqrt(m), and x by the root of the ratio
+  // of its step to that of y, makes one Euclidean space of (x, y_1, ..., y_m).
+  const double m = static_cast<double>(blocks_.count()), ratio = outer_step_ / step_;
+  const double across = totals[0] / m + ratio * dot(slope_x_, fall_x_);
+  const double square = totals[1] / m + ratio * dot(fall_x_, fall_x_);
   const double factor =
       square < 1e-28 ? 0.0 : std::max((options_.barrier * square - across) / square, 0.0);
   margin_ = across + factor * square - options_.barrier * square;
   for (std::size_t k = 0; k < y_.size(); ++k) y_[k] -= step_ * (slope_[k] + factor * fall_[k]);
-  for (std::size_t k = 0; k < x_.size(); ++k) x_[k] -= step_ * (slope_x_[k] + factor * fall_x_[k]);
+  for (std::size_t k = 0; k < x_.size(); ++k)
+    x_[k] -= outer_step_ * (slope_x_[k] + factor * fall_x_[k]);
   oracle_.view().proj_x(x_);
   ++iteration_;
   report_.fresh = false;
@@ -230,6 +234,7 @@ void Bome::fields(state::FieldVisitor& visit) {
   base_fields(visit);
   visit.scalar("inner_step", inner_step_);
   visit.scalar("step", step_);
+  visit.scalar("outer_step", outer_step_);
 }
 
 }  // namespace equipoise::bilevel

@@ -137,6 +137,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
             std::vector<double>(std::max(dy, x_.size()))};
   for (auto* buffer : {&yn_, &vn_, &yo_, &vo_}) buffer->resize(dy);
   mixed_.resize(x_.size());
+  if (saga != 0) entries_.resize(3 * dy + 2 * x_.size());
   if (view.has("x_support")) exchange_.allow_sparse();
   next_.resize(x_.size());
 }

@@ -78,8 +78,8 @@ void Driver::evaluate_tables(std::int64_t i, In x, In y, In v, Raw& raw) {
   auto& table = tables_[static_cast<std::size_t>(i - blocks_.owned().begin)];
   const auto dy = y.size(), dx = x.size();
   const Out all(table);
-  std::vector<double> lower(form.lower_width), upper(form.upper_width);
-  const Out low(lower), up(upper);
+  const Out low = Out(entries_).first(form.lower_width),
+            up = Out(entries_).subspan(form.lower_width, form.upper_width);
   oracle_.lower_pass(i, lower_batch_, x, y, v, low.first(dy), low.subspan(dy, dy),
                      low.subspan(2 * dy));
   oracle_.grad_y_f(i, upper_batch_, x, y, up.first(dy));

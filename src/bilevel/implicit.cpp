@@ -262,41 +262,6 @@ Hypergradient Implicit::gradient(In x, Vector& y, Vector& q, double eps, double 
   return result;
 }
 
-void Implicit::gauss_newton(In x, const Vector& y, In v, Out out) {
-  constexpr double accuracy =
-      1e-6;  // of linear solves, relative: conjugate gradients need symmetry
-  exchange_->clear();
-  parallel::agree(blocks_->comm(), [&] {
-    const auto most = static_cast<std::size_t>(blocks_->largest_dim());
-    Vector side(most), inner(most), moved(most), slope(most), cross(x.size());
-    for (std::int64_t i = blocks_->owned().begin; i < blocks_->owned().end; ++i) {
-      const In yi = blocks_->of(y, i);
-      const std::size_t n = yi.size();
-      const Out b = Out(side).first(n), d = Out(inner).first(n), at = Out(moved).first(n),
-                c = Out(slope).first(n);
-      const auto solve = [&](In right, Out solution) {
-        std::fill(solution.begin(), solution.end(), 0.0);
-        solve_linear(solver_, {*oracle_, i, {}, x, yi}, right, solution, accuracy * norm(right),
-                     options_.linear_limit, stored(i, x, yi).smoothness);
-      };
-      oracle_->jvp_yx_g(i, {}, x, yi, v, b);
-      solve(b, d);
-      const double length = norm(d);
-      if (length == 0.0) continue;
-      const double h = 1e-6 * (1.0 + norm(yi)) / length;
-      for (std::size_t k = 0; k < n; ++k) at[k] = yi[k] + h * d[k];
-      oracle_->grad_y_f(i, {}, x, at, b);
-      for (std::size_t k = 0; k < n; ++k) at[k] = yi[k] - h * d[k];
-      oracle_->grad_y_f(i, {}, x, at, c);
-      for (std::size_t k = 0; k < n; ++k) b[k] = (b[k] - c[k]) / (2.0 * h);
-      solve(b, d);
-      oracle_->jvp_xy_g(i, {}, x, yi, d, cross);
-      exchange_->add(i, 1.0, cross);
-    }
-  });
-  exchange_->dense(out);
-}
-
 Hypergradient Implicit::value(In x, Vector& y, double eps) {
   Terms terms;
   parallel::agree(blocks_->comm(), [&] {

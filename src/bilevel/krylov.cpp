@@ -155,8 +155,10 @@ Eigen::MatrixXd dense(const BlockHessian& hessian) {
   return matrix;
 }
 
-bool small_and_dense(const BlockHessian& hessian) {
-  return std::ssize(hessian.y) <= dense_limit && hessian.oracle.view().has("hess_yy_g");
+[[noreturn]] void refuse_indefinite(std::int64_t block) {
+  throw InputError(
+      "block {}: the lower problem is not strongly convex: its Hessian has an eigenvalue <= 0",
+      block);
 }
 
 LinearReport direct(const BlockHessian& hessian, In b, Out w, double tolerance) {
@@ -165,17 +167,33 @@ LinearReport direct(const BlockHessian& hessian, In b, Out w, double tolerance) 
   const Eigen::LDLT<Eigen::MatrixXd> factors(matrix);
   const Eigen::Map<const Eigen::VectorXd> right(b.data(), n);
   Eigen::Map<Eigen::VectorXd> solution(w.data(), n);
-  if (!factors.isPositive()) {
-    throw InputError(
-        "block {}: the lower problem is not strongly convex: its Hessian has an eigenvalue <= 0",
-        hessian.block);
-  }
+  if (!factors.isPositive()) refuse_indefinite(hessian.block);
   solution = factors.solve(right);
   const double error = (matrix * solution - right).norm();
   return {1, error, error <= tolerance};
 }
 
 }  // namespace
+
+bool small_and_dense(const BlockHessian& hessian) {
+  return std::ssize(hessian.y) <= dense_limit && hessian.oracle.view().has("hess_yy_g");
+}
+
+void factorise(const BlockHessian& hessian, Out factor) {
+  const auto n = static_cast<Eigen::Index>(hessian.y.size());
+  Eigen::Map<Eigen::MatrixXd> matrix(factor.data(), n, n);
+  matrix = dense(hessian);
+  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> in_place(matrix);
+  if (in_place.info() != Eigen::Success) refuse_indefinite(hessian.block);
+}
+
+void solve_factorised(In factor, Out w) {
+  const auto n = static_cast<Eigen::Index>(w.size());
+  const Eigen::Map<const Eigen::MatrixXd> matrix(factor.data(), n, n);
+  Eigen::Map<Eigen::VectorXd> x(w.data(), n);
+  matrix.triangularView<Eigen::Lower>().solveInPlace(x);
+  matrix.transpose().triangularView<Eigen::Upper>().solveInPlace(x);
+}
 
 LinearSolver linear_solver(const std::string& name) {
   if (name == "auto") return LinearSolver::automatic;

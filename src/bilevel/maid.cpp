@@ -130,16 +130,17 @@ void Maid::aim_quasi_newton() {
   hold(along_);
 }
 
-/// Conjugate gradients on B along = p, B the Gauss-Newton part; to a tenth of p, or `products`.
-/// They must see p over the rounding of differences, so the line search alone judges the result.
+/// Conjugate gradients on B along = p, B as Implicit::curvature has it; to a hundredth of p,
+/// `products`, or a direction of negative curvature. The line search alone judges the result.
 void Maid::aim_gauss_newton() {
   const std::size_t n = x_.size();
   std::vector<double> residual = along_, search = along_, product(n);
   std::fill(along_.begin(), along_.end(), 0.0);
   double rho = dot(residual, residual);
-  const double enough = 1e-2 * rho;
+  const double enough = 1e-4 * rho;
+  implicit_.linearise(x_, y_, q_);
   for (std::int64_t k = 0; k < options_.products && rho > enough; ++k) {
-    implicit_.gauss_newton(x_, y_, search, product);
+    implicit_.curvature(search, product);
     hold(product);
     const double curvature = dot(search, product);
     if (!(curvature > 0.0)) break;

@@ -212,6 +212,25 @@ TEST(Lvhba, CoupledToyHasThePublishedErrors) {
   EXPECT_NEAR(method.multipliers()[0], -std::sqrt(300.0), 0.1);
 }
 
+// specs/bilevel.md B10: a constant penalty c leaves the bias 1 / (1.25 c + 1.5).
+TEST(Lvhba, ConstantPenaltyLeavesItsBias) {
+  if (world().size() > 1) GTEST_SKIP() << "one block";
+  const problems::CoupledToy problem({});
+  bilevel::LvhbaOptions options;
+  options.evaluate_every = 0;
+  options.warm_up = 0;
+  options.proximal = options.dual = 1.0;
+  options.step = 0.1;
+  options.centre_step = options.saddle_step = 0.3;
+  options.penalty = 1000.0;
+  options.growth = 0.0;
+  bilevel::Lvhba method({parallel::Comm(), bilevel::OracleView(problem)}, options);
+  for (int k = 0; k < 100000; ++k) method.step();
+  double gap = 0.0;
+  for (const double entry : method.outer()) gap += (entry + 0.3) * (entry + 0.3);
+  EXPECT_NEAR(std::sqrt(gap) / 3.0, 8.0e-4, 0.02 * 8.0e-4);
+}
+
 TEST(Lvhba, RefusesAnUnscaledRow) {
   problems::CoupledOptions toy;
   toy.scaled = false;

@@ -51,7 +51,8 @@ class Alternating final : public MethodBase {
 struct BomeOptions {
   std::int64_t inner = 10;  ///< T gradient steps to approximate y*
   double barrier = 0.5;     ///< eta: phi = eta |grad q|^2
-  double step = 0.0;        ///< of (x, y); 0 for 0.2 / L
+  double step = 0.0;        ///< of y; 0 for 0.2 / L
+  double outer_step = 0.0;  ///< of x; 0 for the step of y
   double inner_step = 0.0;  ///< 0 for 1 / L
   std::int64_t evaluate_every = 100;
   void describe(state::OptionVisitor& visit);
@@ -59,9 +60,9 @@ struct BomeOptions {
 
 /// BOME: dynamic-barrier descent on (x, y) with the value function q = g(x, y) - g(x, y^), y^ by T
 /// gradient steps: D = grad f + max((eta |grad q|^2 - <grad f, grad q>) / |grad q|^2, 0) grad q
-/// over all blocks together. First order; needs grad_x_g. So <D, grad q> >= eta |grad q|^2 in every
-/// iteration. Source: Liu, Ye, Wright, Stone, Liu, BOME! Bilevel optimization made easy (NeurIPS
-/// 2022), algorithm 1.
+/// over all blocks together, products and norms in the metric in which the steps of x and y are
+/// equal. First order; needs grad_x_g. So <D, grad q> >= eta |grad q|^2 in every iteration. Source:
+/// Liu, Ye, Wright, Stone, Liu, BOME! Bilevel optimization made easy (NeurIPS 2022), algorithm 1.
 class Bome final : public MethodBase {
  public:
   Bome(const Setup& setup, BomeOptions options);
@@ -72,9 +73,9 @@ class Bome final : public MethodBase {
 
  private:
   BomeOptions options_;
-  double inner_step_ = 0.0, step_ = 0.0, margin_ = 0.0;
+  double inner_step_ = 0.0, step_ = 0.0, outer_step_ = 0.0, margin_ = 0.0;
   std::vector<double> slope_, fall_;  ///< grad_y f and grad_y q of the owned blocks
-  std::vector<double> slope_x_, fall_x_, part_;
+  std::vector<double> slope_x_, fall_x_, part_, there_, low_, gradient_;
 };
 
 /// The largest Lipschitz constant of grad_y g over all blocks at the present point: stated by the

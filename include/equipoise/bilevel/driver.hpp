@@ -97,7 +97,7 @@ class Driver final : public MethodBase {
   std::vector<std::int64_t> lower_batch_, upper_batch_, support_;
   std::int64_t lower_slot_ = 0, upper_slot_ = 0;
   Raw now_, before_;
-  std::vector<double> yn_, vn_, yo_, vo_, mixed_, next_;
+  std::vector<double> yn_, vn_, yo_, vo_, mixed_, next_, entries_;
 };
 
 }  // namespace equipoise::bilevel

@@ -71,11 +71,17 @@ class Implicit {
   /// Improves y as above and brackets F, with the constants of the last `gradient`. **Collective.**
   Hypergradient value(In x, std::vector<double>& y, double eps);
 
-  /// out = mean_i J_i^T C_i J_i v with J_i = dy_i*/dx = -Hyy^{-1} Hyx and C_i the Hessian of f_i in
-  /// y along J_i v, by a difference of grad_y f_i: the Gauss-Newton part of the Hessian of F,
-  /// positive semidefinite where f is convex in y. Needs jvp_yx_g. Cost a block: two linear solves,
-  /// two cross products, two gradients of f. **Collective:** one mean of dx entries.
-  void gauss_newton(In x, const std::vector<double>& y, In v, Out out);
+  /// Sets the point of `curvature`: the accurate y and q of `gradient` at x. Factorises Hyy of the
+  /// owned blocks where solves are direct and the factors take at most 1 GB.
+  void linearise(In x, const std::vector<double>& y, const std::vector<double>& q);
+  /// out = mean_i [J_i^T C_i J_i + d/dx (grad_x f_i - Hxy q_i)] v with J_i = dy_i*/dx = -Hyy^{-1}
+  /// Hyx and C_i the Hessian of f_i in y along J_i v: the Hessian of F but for what changes of y do
+  /// to Hyy and Hxy. The first part (Gauss-Newton) is positive semidefinite where f is convex in y;
+  /// the second one, at fixed y and q, is the curvature of the parametrisation (weights sigma(x),
+  /// exp(x)) and may have any sign. Both by central differences of calls. Needs jvp_yx_g. Cost a
+  /// block: two linear solves, three cross products, two gradients of f in each variable.
+  /// **Collective:** one mean of dx entries.
+  void curvature(In v, Out out);
 
   /// Constants used for the owned blocks, [owned x width]: state of a method that calls `value`
   /// first.
@@ -91,6 +97,7 @@ class Implicit {
   void store(std::int64_t block, const Bounds& bounds);
   double improve(std::int64_t block, In x, Out y, double eps, const Bounds& bounds, Terms& terms);
   Hypergradient join(Terms& terms) const;
+  void invert(std::int64_t block, Out w);
 
   const Blocks* blocks_;
   CountedOracle* oracle_;
@@ -98,6 +105,8 @@ class Implicit {
   ImplicitOptions options_;
   LinearSolver solver_, newton_;
   std::vector<double> constants_;
+  std::vector<double> x_, y_, q_;  ///< the point of `curvature`
+  std::vector<double> factors_;    ///< Cholesky factors of the owned blocks there, or none
 };
 
 }  // namespace equipoise::bilevel

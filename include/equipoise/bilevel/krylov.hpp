@@ -42,6 +42,14 @@ LinearSolver linear_solver(const std::string& name);
 LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b, Out w,
                           double tolerance, std::int64_t limit, double smoothness = 0.0);
 
+/// True if `automatic` is `direct` for this Hessian.
+bool small_and_dense(const BlockHessian& hessian);
+/// Sets `factor` [dy x dy] to the Cholesky factor of Hyy, for `solve_factorised` with many
+/// right-hand sides. Throws what `direct` throws. Cost: one dense Hessian and dy^3 / 3 flops.
+void factorise(const BlockHessian& hessian, Out factor);
+/// w <- Hyy^{-1} w, 2 dy^2 flops.
+void solve_factorised(In factor, Out w);
+
 /// Extreme eigenvalues of Hyy: of the dense Hessian where `automatic` is direct, else by `steps`
 /// Lanczos iterations with full reorthogonalisation, from a start drawn for this block. `smallest`
 /// is a Ritz value less its residual, `largest` one plus its residual: estimates of bounds.

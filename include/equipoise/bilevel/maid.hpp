@@ -16,7 +16,7 @@ struct MaidOptions {
   double slack = 1e-4;   ///< eta of the accuracy test omega <= (1 - eta) |p|
   std::string direction = "auto";
   std::int64_t memory = 10;    ///< pairs of the quasi-Newton direction; 0: none, descent along p
-  std::int64_t products = 3;   ///< most conjugate gradients of a Gauss-Newton direction
+  std::int64_t products = 10;  ///< most conjugate gradients of a Gauss-Newton direction
   double longest = 1.0;        ///< cap on the entries of a (quasi-, Gauss-) Newton step: the
                                ///< quasi-Newton step shrinks to it, the other is clipped
   std::int64_t trials = 2000;  ///< cap on trial steps and refinements in one step
@@ -40,13 +40,14 @@ struct MaidOptions {
 /// The measure is |p| + omega (with `proj_x`: |x - proj(x - p)| + omega), which bounds |grad F|.
 /// The direction is p itself as published (`gradient`, or `memory` = 0); or the limited-memory BFGS
 /// direction from the last pairs of points and hypergradients (`quasi-newton`); or conjugate
-/// gradients on the Gauss-Newton part of the Hessian of F (`gauss-newton`, Implicit::gauss_newton);
-/// both on the coordinates that no bound holds back. `auto` is `gauss-newton` where that part is
-/// all that matters: f does not depend on x itself (grad_x f = 0 at the start), the oracle has
-/// jvp_yx_g, and x has more entries than any y, so that F is flat but for a few directions; else
-/// `quasi-newton`. Every promise above rests on the test alone, whatever the direction. Source:
-/// Salehi, Mukherjee, Roberts, Ehrhardt, An adaptively inexact first-order method for bilevel
-/// optimization with application to hyperparameter learning, algorithm 2.
+/// gradients on the Gauss-Newton part of the Hessian of F and the curvature of x at fixed y
+/// (`gauss-newton`, Implicit::curvature); both on the coordinates that no bound holds back. `auto`
+/// is `gauss-newton` where that part is all that matters: f does not depend on x itself (grad_x f =
+/// 0 at the start), the oracle has jvp_yx_g, and x has more entries than any y, so that F is flat
+/// but for a few directions; else `quasi-newton`. Every promise above rests on the test alone,
+/// whatever the direction. Source: Salehi, Mukherjee, Roberts, Ehrhardt, An adaptively inexact
+/// first-order method for bilevel optimization with application to hyperparameter learning,
+/// algorithm 2.
 class Maid final : public MethodBase {
  public:
   Maid(const Setup& setup, MaidOptions options);

@@ -3,6 +3,7 @@
 #include <equipoise/state/fields.hpp>
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,7 +19,9 @@ namespace equipoise::bilevel {
 ///     resilient    x_k <- x_k - eta m_k z_k, 1 at first; after every window of iterations m_k
 ///                  grows by a fifth (to `most`) if the sum of z_k kept its sign from the last
 ///                  window to this one and x_k went one way, and is halved if the sign turned or
-///                  x_k went to and fro; no entry moves by more than `longest` in a window
+///                  x_k went to and fro; all are halved where |sum of z| is over twice its
+///                  smallest so far (which rises by 2 % a window), as it is when lower variables
+///                  no longer follow; no entry moves by more than `longest` in a window
 ///
 /// The resilient policy is for entries of very different curvature (logarithms of weights, where F
 /// gets flat like exp(x_k)): a window should be longer than the lower variables need to follow.
@@ -40,7 +43,8 @@ class StepPolicy {
   Kind kind_;
   std::int64_t window_;
   double longest_, most_;
-  std::vector<double> scale_;  ///< mean squares, or factors m
+  double calmest_ = std::numeric_limits<double>::max();  ///< smallest |sum of z| of a window
+  std::vector<double> scale_;                            ///< mean squares, or factors m
   std::vector<double> sum_, last_, start_, path_, limit_;
 };
 
