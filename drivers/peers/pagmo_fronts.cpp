@@ -1,5 +1,7 @@
 // Population methods and hypervolumes next to pagmo's, in one run of one process.
 //   pagmo_fronts populations [seeds]    hypervolume over its limit, medians, Mann-Whitney
+//   pagmo_fronts ours METHOD [seeds]    the same of one method of ours alone: quartiles, and the
+//                                       range of the medians of eleven seeds
 //   pagmo_fronts hypervolume            seconds of the exact hypervolume
 #include <equipoise/parallel/random.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
@@ -144,28 +146,51 @@ void compare(const Case& c, const pareto::ProblemView& problem, unsigned seeds) 
   }
   const auto nsga2 = run_ours(c, problem, "nsga2", seeds);
   const auto ours = run_ours(c, problem, "hypervolume", seeds);
-  fmt::print(" | ours: nsga2 {:.4f} hypervolume {:.4f}, p against {} {:.2g}\n", median(nsga2),
-             median(ours), peers[best].first, mann_whitney(ours, peers[best].second));
+  fmt::print(
+      " | ours: nsga2 {:.4f}, p against nsga2 {:.2g}; hypervolume {:.4f}, p against {} {:.2g}\n",
+      median(nsga2), mann_whitney(nsga2, peers[0].second), median(ours), peers[best].first,
+      mann_whitney(ours, peers[best].second));
   std::fflush(stdout);
 }
 
-void populations(unsigned seeds) {
+/// Quartiles over all seeds, and how far the medians of eleven seeds scatter.
+void describe(const Case& c, const pareto::ProblemView& problem, const std::string& method,
+              unsigned seeds) {
+  auto shares = run_ours(c, problem, method, seeds);
+  std::vector<double> elevens;
+  for (std::size_t i = 0; i + 11 <= shares.size(); i += 11)
+    elevens.push_back(median({shares.begin() + static_cast<std::ptrdiff_t>(i),
+                              shares.begin() + static_cast<std::ptrdiff_t>(i + 11)}));
+  std::sort(shares.begin(), shares.end());
+  fmt::print("{:6} {} quartiles {:.4f} {:.4f} {:.4f}", c.name, method, shares[shares.size() / 4],
+             median(shares), shares[3 * shares.size() / 4]);
+  if (!elevens.empty())
+    fmt::print(", medians of 11: {:.4f} (the first), {:.4f} to {:.4f}", elevens[0],
+               *std::min_element(elevens.begin(), elevens.end()),
+               *std::max_element(elevens.begin(), elevens.end()));
+  fmt::print("\n");
+  std::fflush(stdout);
+}
+
+/// Calls `visit(case, problem)` for ZDT1, 2, 3, 4, 6 and DTLZ1 to 4.
+template <class Visit>
+void each(const Visit& visit) {
   for (const unsigned number : {1U, 2U, 3U, 4U, 6U}) {
     const problems::Zdt problem{number, 0};
     const auto y = problem.yardstick();
-    compare({fmt::format("ZDT{}", number),
-             pagmo::problem(pagmo::zdt(number, static_cast<unsigned>(problem.dimension()))),
-             y.reference, y.limit, 100},
-            problem, seeds);
+    visit({fmt::format("ZDT{}", number),
+           pagmo::problem(pagmo::zdt(number, static_cast<unsigned>(problem.dimension()))),
+           y.reference, y.limit, 100},
+          problem);
   }
   for (const unsigned number : {1U, 2U, 3U, 4U}) {
     const problems::Dtlz problem{number, 3, 0};
     const auto y = problem.yardstick();
-    compare(
+    visit(
         {fmt::format("DTLZ{}", number),
          pagmo::problem(pagmo::dtlz(number, static_cast<std::size_t>(problem.dimension()), 3, 100)),
          y.reference, y.limit, 105},
-        problem, seeds);
+        problem);
   }
 }
 
@@ -222,10 +247,16 @@ int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "populations")
-    populations(argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 11);
+    each([&](const Case& c, const pareto::ProblemView& problem) {
+      compare(c, problem, argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 11);
+    });
+  else if (what == "ours" && argc > 2)
+    each([&](const Case& c, const pareto::ProblemView& problem) {
+      describe(c, problem, argv[2], argc > 3 ? static_cast<unsigned>(std::atoi(argv[3])) : 11);
+    });
   else if (what == "hypervolume")
     hypervolumes();
   else
-    fmt::print("usage: pagmo_fronts populations [seeds] | hypervolume\n");
+    fmt::print("usage: pagmo_fronts populations [seeds] | ours METHOD [seeds] | hypervolume\n");
   MPI_Finalize();
 }

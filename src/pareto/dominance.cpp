@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <utility>
 
 namespace equipoise::pareto {
 namespace {
@@ -129,97 +128,6 @@ PointSet select(PointView points, std::span<const std::size_t> indices) {
   result.values.reserve(indices.size() * points.objectives);
   for (const std::size_t i : indices) result.push(points[i]);
   return result;
-}
-
-namespace {
-
-/// The members in the order of each objective, as lists from which members can be taken.
-class Crowd {
- public:
-  Crowd(PointView points, std::span<const std::size_t> members)
-      : points_(points),
-        members_(members),
-        before_(points.objectives * members.size(), none),
-        after_(before_),
-        width_(points.objectives) {
-    std::vector<std::size_t> order(members.size());
-    for (std::size_t j = 0; j < points.objectives && !members.empty(); ++j) {
-      std::iota(order.begin(), order.end(), std::size_t{0});
-      std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-        return std::pair(value(a, j), a) < std::pair(value(b, j), b);
-      });
-      width_[j] = value(order.back(), j) - value(order.front(), j);
-      for (std::size_t s = 1; s < order.size(); ++s) {
-        before_[at(order[s], j)] = order[s - 1];
-        after_[at(order[s - 1], j)] = order[s];
-      }
-    }
-  }
-
-  [[nodiscard]] double distance(std::size_t i) const {
-    double sum = 0.0;
-    for (std::size_t j = 0; j < points_.objectives; ++j) {
-      const std::size_t left = before_[at(i, j)];
-      const std::size_t right = after_[at(i, j)];
-      if (left == none || right == none) return std::numeric_limits<double>::infinity();
-      if (width_[j] > 0.0) sum += (value(right, j) - value(left, j)) / width_[j];
-    }
-    return sum;
-  }
-
-  /// Takes member i away and computes the distances of its neighbours anew.
-  void remove(std::size_t i, std::span<double> distances) {
-    for (std::size_t j = 0; j < points_.objectives; ++j) {
-      const std::size_t left = before_[at(i, j)];
-      const std::size_t right = after_[at(i, j)];
-      if (left != none) after_[at(left, j)] = right;
-      if (right != none) before_[at(right, j)] = left;
-    }
-    for (std::size_t j = 0; j < points_.objectives; ++j) {
-      for (const std::size_t neighbour : {before_[at(i, j)], after_[at(i, j)]}) {
-        if (neighbour != none) distances[neighbour] = distance(neighbour);
-      }
-    }
-  }
-
- private:
-  static constexpr std::size_t none = static_cast<std::size_t>(-1);
-  [[nodiscard]] std::size_t at(std::size_t i, std::size_t j) const {
-    return j * members_.size() + i;
-  }
-  [[nodiscard]] double value(std::size_t i, std::size_t j) const { return points_[members_[i]][j]; }
-
-  PointView points_;
-  std::span<const std::size_t> members_;
-  std::vector<std::size_t> before_, after_;  ///< [objectives, members]
-  std::vector<double> width_;
-};
-
-}  // namespace
-
-std::vector<double> crowding_distance(PointView points, std::span<const std::size_t> members) {
-  const Crowd crowd(points, members);
-  std::vector<double> distance(members.size());
-  for (std::size_t i = 0; i < members.size(); ++i) distance[i] = crowd.distance(i);
-  return distance;
-}
-
-std::vector<std::size_t> thin_out(PointView points, std::span<const std::size_t> members,
-                                  std::size_t count) {
-  Crowd crowd(points, members);
-  std::vector<double> distance(members.size());
-  for (std::size_t i = 0; i < members.size(); ++i) distance[i] = crowd.distance(i);
-  std::vector<std::size_t> left(members.size());
-  std::iota(left.begin(), left.end(), std::size_t{0});
-  while (left.size() > count) {
-    const auto least =
-        std::min_element(left.begin(), left.end(),
-                         [&](std::size_t a, std::size_t b) { return distance[a] < distance[b]; });
-    crowd.remove(*least, distance);
-    left.erase(least);
-  }
-  for (std::size_t& i : left) i = members[i];
-  return left;
 }
 
 }  // namespace equipoise::pareto

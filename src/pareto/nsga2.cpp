@@ -8,8 +8,9 @@
 namespace equipoise::pareto {
 namespace {
 
-/// NSGA-II (Deb, Pratap, Agarwal, Meyarivan 2002); the front that does not fit any more loses its
-/// most crowded member again and again, as Kukkonen and Deb (2006) proposed, not all at once.
+/// NSGA-II (Deb, Pratap, Agarwal, Meyarivan 2002) with the pruning of Kukkonen and Deb (2006): the
+/// front that does not fit any more loses its most crowded member again and again, not all at once;
+/// from three objectives on the distances to the nearest neighbours say what is crowded.
 class Nsga2 final : public Generational {
  public:
   using Generational::Generational;
@@ -24,7 +25,9 @@ class Nsga2 final : public Generational {
       for (std::size_t i = 0; i < rank_.size(); ++i) {
         if (rank_[i] == r) members.push_back(i);
       }
-      const auto distance = crowding_distance(population_.values(), members);
+      const auto distance = population_.objectives == 2
+                                ? crowding_distance(population_.values(), members)
+                                : vicinity_distance(population_.values(), members);
       for (std::size_t i = 0; i < members.size(); ++i) crowding_[members[i]] = distance[i];
     }
   }

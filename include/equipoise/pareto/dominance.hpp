@@ -31,9 +31,16 @@ namespace equipoise::pareto {
 [[nodiscard]] std::vector<double> crowding_distance(PointView points,
                                                     std::span<const std::size_t> members);
 
-/// The `count` of the members that are left when the one of least crowding distance goes again and
-/// again (Kukkonen, Deb 2006), in their order; all where there are fewer. O(k n log n + n r) for r
-/// that go.
+/// Vicinity distance of the points among themselves: the product of the squared distances to the k
+/// nearest others in objectives scaled by their ranges; infinite for a least and a largest point of
+/// every objective (Kukkonen, Deb, PPSN 2006). O(k n^2), memory O(n^2).
+[[nodiscard]] std::vector<double> vicinity_distance(PointView points,
+                                                    std::span<const std::size_t> members);
+
+/// The `count` of the members that are left when the most crowded one goes again and again, in
+/// their order; all where there are fewer. Two objectives: by crowding distance (Kukkonen, Deb, CEC
+/// 2006), O(n log n + n r) for r that go. More, where the crowding distance says little about how
+/// close two points are: by vicinity distance, O(k n^2 + n^2 r) at most.
 [[nodiscard]] std::vector<std::size_t> thin_out(PointView points,
                                                 std::span<const std::size_t> members,
                                                 std::size_t count);
