@@ -241,67 +241,13 @@ void FrontPlan::absorb_fills() {
   closed_ = std::move(closed);
 }
 
-std::int64_t FrontPlan::side() const {
-  return static_cast<std::int64_t>(std::ceil(1.0 / options_.spacing)) + 1;
-}
-
-std::int64_t FrontPlan::line_count() const {
-  const auto k = static_cast<std::int64_t>(objectives_);
-  std::int64_t lines = k;
-  for (std::int64_t j = 2; j < k; ++j) lines *= side();
-  return lines;
-}
-
-/// The next column of every row of the grids: on the plane of objective i, the other
-/// objectives run over the scaled grid; the last of them is the column.
-std::vector<FrontTask> FrontPlan::lines() const {
-  std::vector<FrontTask> tasks;
-  const std::int64_t column = generation_ - first_fill();
-  if (column >= side()) return tasks;
-  const std::size_t k = objectives_;
-  for (std::int64_t line = 0; line < line_count(); ++line) {
-    const auto plane = static_cast<std::size_t>(line % static_cast<std::int64_t>(k));
-    std::int64_t rest = line / static_cast<std::int64_t>(k);
-    std::vector<double> reference(k);
-    std::vector<double> direction(k);
-    bool first = true;
-    for (std::size_t j = 0; j < k; ++j) {
-      const double width = std::max(range_.nadir[j] - range_.ideal[j], 1e-300);
-      direction[j] = width;
-      double at = 0.0;
-      if (j != plane) {
-        at = static_cast<double>(first ? column : rest % side()) / static_cast<double>(side() - 1);
-        if (!first) rest /= side();
-        first = false;
-      }
-      reference[j] = range_.ideal[j] + (at - 0.05) * width;
-    }
-    std::int64_t parent = static_cast<std::int64_t>(plane);
-    for (std::size_t m = members_.size(); m-- > k;) {
-      if (members_[m].parent == -2 - line) {
-        parent = static_cast<std::int64_t>(m);
-        break;
-      }
-    }
-    tasks.push_back(
-        {pascoletti_serafini(std::move(reference), std::move(direction)), parent, line});
-  }
-  return tasks;
-}
-
-void FrontPlan::absorb_lines() {
-  for (std::size_t t = 0; t < tasks_.size(); ++t) {
-    if (pending_[t].status != ScalarStatus::converged) continue;
-    // The line it lies on is its name (-2 - line): the next column starts from it.
-    members_.push_back({std::move(pending_[t]), -2 - tasks_[t].place});
-  }
-}
-
 double FrontPlan::open() const {
   if (complete()) return 0.0;
   if (generation_ < first_fill()) return solve::Report::unknown;
-  if (!plane())
-    return 1.0 - static_cast<double>(generation_ - first_fill()) / static_cast<double>(side());
+  if (!plane()) {
+    const auto asked = static_cast<double>(tasks_.size());
+    return asked / (asked + static_cast<double>(lines_.size()));
+  }
   double widest = 0.0;
   for (std::size_t i = 0; i + 1 < order_.size(); ++i) {
     if (!closed_[i]) widest = std::max(widest, distance(ordered(i).f, ordered(i + 1).f));
@@ -371,6 +317,9 @@ void FrontPlan::fields(state::FieldVisitor& visit) {
   visit.replicated("answers", rows);
   visit.replicated("order", order_);
   visit.replicated("closed", closed_);
+  auto lattice = pack_lines();
+  visit.replicated("lattice", lattice);
+  unpack_lines(lattice);
   visit.replicated("tallies", tallies);
   solves_ = tallies[0];
   failures_ = tallies[1];

@@ -89,7 +89,16 @@ class FrontPlan {
   [[nodiscard]] std::vector<FrontTask> ends() const;
   [[nodiscard]] std::vector<FrontTask> fills() const;
   void fill(std::size_t gap, std::vector<FrontTask>& tasks) const;
-  [[nodiscard]] std::vector<FrontTask> lines() const;
+  /// More objectives: the lines of this generation, whose names go to `asked_`.
+  [[nodiscard]] std::vector<FrontTask> lines();
+  void spread(std::int64_t subset, const std::vector<std::int64_t>& faces,
+              std::vector<FrontTask>& tasks);
+  [[nodiscard]] Scalarisation along(std::int64_t subset,
+                                    const std::vector<std::int64_t>& key) const;
+  [[nodiscard]] double rest() const;
+  [[nodiscard]] bool inside(std::int64_t subset, const ScalarAnswer& answer) const;
+  [[nodiscard]] std::vector<std::int64_t> pack_lines() const;
+  void unpack_lines(const std::vector<std::int64_t>& numbers);
   /// The scalarisation that looks for the front at a point, along a normal of length 1 in scaled
   /// objectives; `near` where the point is a good guess of one on the front.
   [[nodiscard]] Scalarisation aim(std::span<const double> at, std::span<const double> normal,
@@ -102,8 +111,6 @@ class FrontPlan {
   [[nodiscard]] const ScalarAnswer& ordered(std::size_t i) const {
     return members_[static_cast<std::size_t>(order_[i])].answer;
   }
-  [[nodiscard]] std::int64_t line_count() const;
-  [[nodiscard]] std::int64_t side() const;
   /// The generation that begins with the ends of the front known.
   [[nodiscard]] std::int64_t first_fill() const { return options_.weights.empty() ? 2 : 1; }
 
@@ -116,6 +123,15 @@ class FrontPlan {
   std::vector<FrontMember> members_;
   std::vector<std::int64_t> order_;   ///< two objectives: members by ascending f_1
   std::vector<std::int64_t> closed_;  ///< two objectives: 1 where the gap after order_[i] is a hole
+  /// A line along (1, ..., 1) in the scaled objectives of a subset.
+  struct Line {
+    std::int64_t subset = 0;   ///< bit i: objective i belongs to it
+    std::int64_t member = -1;  ///< whose multipliers are all positive, or none
+    std::vector<std::int64_t>
+        key;  ///< [k] differences from the subset's last objective, in spacings
+  };
+  std::vector<Line> lines_;  ///< more objectives: solved so far
+  std::vector<Line> asked_;  ///< by task
   Range range_;
   std::int64_t solves_ = 0, failures_ = 0, holes_ = 0;
   std::string trouble_, dominated_end_;

@@ -33,9 +33,9 @@ using SolveScalar = std::function<ScalarAnswer(const Scalarisation&, const WarmP
 /// pascoletti_serafini). Wide gaps are halved; one of up to six spacings is filled at once, at
 /// equal distances along the curve that the weights at its ends predict, so that neighbours end up
 /// evenly spaced. A gap that yields no new point is a hole of the front, and is counted. More
-/// objectives: Pascoletti-Serafini along (1, ..., 1) from grids on the coordinate planes through
-/// the ideal point (specs: the hierarchical algorithm); where multipliers vanish the point belongs
-/// to a sub-front and the line ends.
+/// objectives: the hierarchical Pascoletti-Serafini method of front_plan_hierarchy.cpp: fronts of
+/// all subsets of the objectives, small subsets first, on a lattice of lines along (1, ..., 1) that
+/// grows inwards from the fronts that bound it, each point warmed by a neighbour.
 ///
 /// Points are computed by groups of ranks, as they become free (`Groups`); afterwards every group
 /// holds every packet. With one rank per group and a solver that is deterministic: the same bits on
