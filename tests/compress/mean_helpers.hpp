@@ -40,7 +40,8 @@ inline Vector uneven_weights(std::int64_t agents) {
 }
 
 inline bool same_bits(std::span<const double> a, std::span<const double> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), 8 * a.size()) == 0;
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
 /// Calls work(comm) on communicators of 1, 2, ... ranks; ranks outside wait.

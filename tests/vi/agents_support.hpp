@@ -1,22 +1,12 @@
 #pragma once
 
-#include <equipoise/problems/vi/game.hpp>
-#include <equipoise/solve/run.hpp>
-#include <equipoise/state/field_map.hpp>
-#include <equipoise/vi/methods.hpp>
+#include "support.hpp"
 
-#include <cstring>
-#include <functional>
-#include <memory>
-#include <string>
-#include <string_view>
-#include <vector>
+#include <algorithm>
 
 /// What the tests of methods over agents share.
 namespace equipoise::vi::agents {
 
-using parallel::Comm;
-using Vector = std::vector<double>;
 using Words = std::vector<std::string>;
 
 inline Setting setting(const Comm& comm, const std::string& measure = "residual",
@@ -52,17 +42,6 @@ inline solve::Summary solve_to(const Comm& comm, solve::Method& method, double t
   stop.tolerance = tolerance;
   stop.max_iterations = most;
   return solve::run(comm, method, stop, {}, {}, {.quiet = true, .note = {}});
-}
-
-inline Vector field(state::Stateful& object, std::string_view name) {
-  state::FieldMap map;
-  object.fields(map);
-  const auto values = map.doubles(name);
-  return {values.begin(), values.end()};
-}
-
-inline bool same_bits(const Vector& a, const Vector& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), 8 * a.size()) == 0;
 }
 
 /// Takes the local state of one object and puts it into another of the same kind.
@@ -103,18 +82,6 @@ class Transfer final : public state::FieldVisitor {
   std::vector<std::vector<std::int64_t>> lists_;
   std::size_t next_double_ = 0, next_integer_ = 0, next_vector_ = 0, next_list_ = 0;
 };
-
-/// Calls work(comm) on communicators of 1, 2, ... ranks; ranks outside wait.
-inline void for_sizes(const std::function<void(const Comm&)>& work) {
-  Comm world = Comm::duplicate(MPI_COMM_WORLD);
-  for (int size = 1; size <= world.size(); ++size) {
-    Comm part = world.split(world.rank() < size ? 0 : 1);
-    if (world.rank() < size) work(part);
-    part.close();
-    world.barrier();
-  }
-  world.close();
-}
 
 /// A quadratic game on the box [-r, r]^d: the same operator, constrained.
 struct BoxGame {

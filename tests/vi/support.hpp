@@ -5,7 +5,7 @@
 #include <equipoise/state/field_map.hpp>
 #include <equipoise/vi/methods.hpp>
 
-#include <cstring>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <span>
@@ -62,7 +62,7 @@ inline double number(state::Stateful& object, std::string_view name) {
 }
 
 inline bool same_bits(const Vector& a, const Vector& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), 8 * a.size()) == 0;
+  return std::ranges::equal(std::as_bytes(std::span(a)), std::as_bytes(std::span(b)));
 }
 
 /// Calls work(comm) on communicators of 1, 2, ... ranks; ranks outside wait.

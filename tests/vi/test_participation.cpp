@@ -40,7 +40,7 @@ Vector round(SampledMean& mean, std::int64_t iteration) {
 }
 
 TEST(Participation, AllAgentsGiveTheWeightedMean) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     auto mean = mean_of(comm, 5, "identity");
     const Vector out = round(mean, 4);
     for (std::int64_t i = 0; i < dimension; ++i) {
@@ -88,7 +88,7 @@ TEST(Participation, ASampleIsUnbiasedAndEveryAgentIsDrawnAlike) {
 
 // Two phases with nearly exact codecs give the estimate that messages to all give.
 TEST(Participation, OwnersServeTheSameEstimate) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     auto exact = mean_of(comm, 3, "identity");
     auto also = mean_of(comm, 3, "fp32", "fp32");
     for (int k = 0; k < 10; ++k) {
@@ -123,7 +123,8 @@ TEST(Participation, SameBitsOnAnyNumberOfRanks) {
       self.close();
       world.close();
     }
-    for_sizes([&](const Comm& comm) { EXPECT_TRUE(same_bits(play(comm), reference)) << codec; });
+    on_every_size(
+        [&](const Comm& comm) { EXPECT_TRUE(same_bits(play(comm), reference)) << codec; });
   }
 }
 
@@ -163,7 +164,7 @@ Vector after(const Comm& comm, const ProblemView& problem, const std::string& na
 }
 
 TEST(Participation, WithEveryAgentItIsTheMethodItself) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     const auto problem = game(comm, 0.5, 20, 5);
     EXPECT_TRUE(
         same_bits(after(comm, problem, "masha1",

@@ -76,7 +76,7 @@ TEST(Similarity, DefaultsSendFewBytes) {
 }
 
 TEST(Similarity, ConstantsOfTheReferenceGame) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     const auto problem = game(comm, 1.0);
     Evaluation f(setting(comm), problem, {});
     const Similarity delta = estimate_similarity(f, Vector(100, 0.0));
@@ -90,7 +90,7 @@ TEST(Similarity, ConstantsOfTheReferenceGame) {
 }
 
 TEST(Similarity, ResolventSolvesItsInclusion) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     const BoxGame problem{game(comm, 0.1, 30, 5), 0.2};
     Evaluation f(setting(comm), problem, {});
     Resolvent resolvent(f, 10.0);
@@ -172,7 +172,7 @@ TEST(Similarity, SafeguardRestartsWhereTheResidualStalls) {
 
 // A codec whose messages have no fixed length: the share of snapshots is what they really took.
 TEST(Similarity, SnapshotProbabilityIsMeasured) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     const auto problem = game(comm, 1.0, 100, 4);
     const auto method =
         make(setting(comm), problem, "masha2", {"method.codec=threshold:1e-9", "method.step=1e-4"});
@@ -206,7 +206,7 @@ struct Alike {
 static_assert(AgentProblem<Alike>);
 
 TEST(Similarity, WithEqualAgentsAStepIsTheResolventOfF) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     const Alike problem;
     const auto method =
         make(setting(comm), problem, "ogs",
@@ -295,7 +295,7 @@ TEST(Similarity, SameBitsOnAnyNumberOfRanks) {
       self.close();
       world.close();
     }
-    for_sizes([&](const Comm& comm) {
+    on_every_size([&](const Comm& comm) {
       const auto problem = game(comm, 1.0, 30, 5);
       const auto method = make(setting(comm), problem, name);
       for (int k = 0; k < 60; ++k) method->step();
@@ -305,7 +305,7 @@ TEST(Similarity, SameBitsOnAnyNumberOfRanks) {
 }
 
 TEST(Similarity, ContinuesExactlyFromItsFields) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     const auto problem = game(comm, 1.0, 30, 5);
     for (const std::string name :
          {"ogs", "optimistic", "three-pillars", "cogs", "svogs", "optimistic-masha", "proxskip"}) {
@@ -342,7 +342,7 @@ TEST(Similarity, AutoTakesTheSampleWhereAgentsAreAlike) {
 // The ranks of a test share one node: a cheap operator of many unknowns gets extragradient itself,
 // a choice that the configuration keeps; a codec, or an operator that is not cheap, gets the rest.
 TEST(Similarity, AutoIsDenseWhereBytesCostNothingAndOperatorsLittle) {
-  for_sizes([](const Comm& comm) {
+  on_every_size([](const Comm& comm) {
     problems::GameOptions options;
     options.dimension = 300;
     options.agents = 4;
