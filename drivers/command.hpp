@@ -79,6 +79,10 @@ int verify_command(const parallel::Comm& comm, const std::string& file);
 /// Writes CSV into `csv` and XDMF into `xdmf`; at least one is a directory.
 int export_command(const parallel::Comm& comm, const std::string& file, const std::string& csv,
                    const std::string& xdmf, bool overwrite);
+/// One point of a stored front: the knee, or the one preferred by weights around an aspiration
+/// point (both in objectives scaled by the front's range; see pareto/indicators.hpp).
+int choose_command(const parallel::Comm& comm, const std::string& file,
+                   const std::vector<double>& weights, const std::vector<double>& aspiration);
 /// What `plot` draws of run files: histories, fronts in the plane, in space, in parallel
 /// coordinates, or the functions of one solution.
 struct PlotKind {

@@ -1,6 +1,8 @@
 #include "command.hpp"
 
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/pareto/indicators.hpp>
+#include <equipoise/state/field_map.hpp>
 #include <equipoise/state/inspect.hpp>
 
 #include <fmt/format.h>
@@ -128,6 +130,33 @@ int export_command(const parallel::Comm& comm, const std::string& file, const st
   for (const std::string& path : paths) {
     if (comm.rank() == 0) fmt::print("{}\n", path);
   }
+  return 0;
+}
+
+int choose_command(const parallel::Comm& comm, const std::string& file,
+                   const std::vector<double>& weights, const std::vector<double>& aspiration) {
+  Reopened again = reopen(comm, file);
+  state::FieldMap map;
+  again.solution->fields(map);
+  if (!map.has("front_objectives"))
+    throw ConfigurationError("{} holds no front to choose from", file);
+  const auto k = static_cast<std::size_t>(map.number("front_objective_count"));
+  const pareto::PointView front{map.doubles("front_objectives"), k};
+  if (front.size() == 0) throw ConfigurationError("{}: the front has no point", file);
+  const bool knee = weights.empty() && aspiration.empty();
+  // The ideal point and equal weights where nothing else is said.
+  const auto point =
+      knee ? pareto::knee(front)
+           : pareto::preferred(front,
+                               aspiration.empty() ? pareto::range_of(front).ideal : aspiration,
+                               weights.empty() ? std::vector<double>(k, 1.0) : weights);
+  if (comm.rank() != 0) return 0;
+  fmt::print("point {} of {}, {}\n", point + 1, front.size(), knee ? "the knee" : "preferred");
+  for (std::size_t i = 0; i < k; ++i) fmt::print("  f{} {:.10g}\n", i + 1, front[point][i]);
+  if (!map.has("front_points")) return 0;
+  const auto n = static_cast<std::size_t>(map.number("front_variables"));
+  const auto x = map.doubles("front_points").subspan(point * n, n);
+  for (std::size_t j = 0; j < n; ++j) fmt::print("  x{} {:.10g}\n", j + 1, x[j]);
   return 0;
 }
 

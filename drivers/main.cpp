@@ -103,6 +103,15 @@ class CommandLine {
         return export_command(c, file_, directory_, xdmf_, overwrite_);
       };
     });
+    auto* choose = app_.add_subcommand(
+        "choose", "pick one point of a stored front: the knee, or what weights and goals prefer");
+    choose->add_option("file", file_, "run file with a front")->required();
+    choose->add_option("--weights", weights_, "importance of each objective: 2,1")->delimiter(',');
+    choose->add_option("--goal", goal_, "values to come close to, one per objective")
+        ->delimiter(',');
+    choose->callback([this] {
+      todo = [this](const auto& comm) { return choose_command(comm, file_, weights_, goal_); };
+    });
     auto* plot = app_.add_subcommand(
         "plot",
         "draw run files: their fronts, or the residual against bytes, iterations and seconds");
@@ -178,6 +187,7 @@ class CommandLine {
   RunArguments run_, compare_;
   PlanArguments plan_;
   std::vector<std::string> words_;
+  std::vector<double> weights_, goal_;
   std::string file_, directory_, xdmf_, picture_, topic_;
   bool markdown_ = false;
   bool overwrite_ = false;

@@ -33,6 +33,8 @@ const std::vector<Bench>& benches() {
        bench_bilevel_trials},
       {"control", "solvers of PDE-constrained problems, in Poisson solves", bench_control},
       {"convergence", "errors on refined meshes", bench_convergence},
+      {"pareto_farm", "populations whose evaluations take their time, on one rank and on all",
+       bench_pareto_farm},
       {"pareto_pde", "fronts of PDE problems, in PDE solves a point", bench_pareto_pde},
   };
   return all;

@@ -28,6 +28,7 @@ int bench_bilevel_trials(const parallel::Comm& comm, const Words& words);
 int bench_control(const parallel::Comm& comm, const Words& words);
 int bench_convergence(const parallel::Comm& comm, const Words& words);
 int bench_obstacle(const parallel::Comm& comm, const Words& words);
+int bench_pareto_farm(const parallel::Comm& comm, const Words& words);
 int bench_pareto_pde(const parallel::Comm& comm, const Words& words);
 /// When a method reached each of `bench.levels`, with the bytes it moved and the memory it took;
 /// `defaults` stand before the words. `bench lp` and `bench traffic` are this.

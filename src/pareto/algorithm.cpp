@@ -24,7 +24,9 @@ void AlgorithmOptions::describe(state::OptionVisitor& visit) {
                {1.0});
 }
 
-std::vector<std::string> algorithm_names() { return {"hypervolume", "nsga2", "nsga3", "moead"}; }
+std::vector<std::string> algorithm_names() {
+  return {"hypervolume", "nsga2", "nsga3", "moead", "cbo"};
+}
 
 std::unique_ptr<Algorithm> make_algorithm(const std::string& name, const Space& space,
                                           const AlgorithmOptions& options, std::uint64_t seed,
@@ -37,8 +39,9 @@ std::unique_ptr<Algorithm> make_algorithm(const std::string& name, const Space& 
   if (name == "nsga2") return make_nsga2(space, options, seed, island);
   if (name == "nsga3") return make_nsga3(space, options, seed, island);
   if (name == "moead") return make_moead(space, options, seed, island);
+  if (name == "cbo") return make_cbo(space, options, seed, island);
   throw ConfigurationError(
-      "unknown population method `{}`; there are hypervolume, nsga2, nsga3 and moead", name);
+      "unknown population method `{}`; there are hypervolume, nsga2, nsga3, moead and cbo", name);
 }
 
 PointSet simplex_lattice(std::size_t objectives, std::int64_t divisions) {

@@ -127,8 +127,10 @@ CommonDescent goldstein_descent(const ProblemView& problem, std::span<const doub
   problem.gradients(x, values, all);
   counts.gradients += static_cast<std::int64_t>(k);
   Vectors hull;
+  std::vector<std::size_t> objective;  // of each vector of the hull
   std::vector<double> gram;
   for (std::size_t i = 0; i < k; ++i) {
+    objective.push_back(i);
     hull.emplace_back(all.begin() + static_cast<std::ptrdiff_t>(i * n),
                       all.begin() + static_cast<std::ptrdiff_t>((i + 1) * n));
     extend_gram(problem, hull, gram);
@@ -140,7 +142,8 @@ CommonDescent goldstein_descent(const ProblemView& problem, std::span<const doub
   for (std::size_t round = 0; round < 1000; ++round) {
     const auto least = linalg::min_norm_point(gram);
     result.criticality = std::sqrt(std::max(0.0, least.norm_squared));
-    result.weights = least.weights;
+    result.weights.assign(k, 0.0);
+    for (std::size_t h = 0; h < hull.size(); ++h) result.weights[objective[h]] += least.weights[h];
     result.direction = minus_combination(hull, least.weights);
     const double norm = result.criticality;
     if (norm <= options.tolerance) return result;
@@ -150,6 +153,7 @@ CommonDescent goldstein_descent(const ProblemView& problem, std::span<const doub
       if (g[i] <= f[i] - options.decrease * options.radius * norm) continue;
       enough = false;
       const double top = g[i] - f[i] + options.decrease * options.radius * norm;
+      objective.push_back(i);
       hull.push_back(bisect(problem, x, f[i], top, i, result.direction, norm, options, counts));
       extend_gram(problem, hull, gram);
     }

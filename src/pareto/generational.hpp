@@ -74,6 +74,8 @@ std::unique_ptr<Algorithm> make_nsga3(const Space&, const AlgorithmOptions&, std
                                       std::int64_t);
 std::unique_ptr<Algorithm> make_moead(const Space&, const AlgorithmOptions&, std::uint64_t,
                                       std::int64_t);
+std::unique_ptr<Algorithm> make_cbo(const Space&, const AlgorithmOptions&, std::uint64_t,
+                                    std::int64_t);
 std::unique_ptr<Algorithm> make_hypervolume(const Space&, const AlgorithmOptions&, std::uint64_t,
                                             std::int64_t);
 

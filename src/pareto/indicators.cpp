@@ -129,6 +129,10 @@ std::size_t preferred(PointView front, std::span<const double> aspiration,
     throw ConfigurationError("preference: {} aspirations and {} weights for {} objectives",
                              aspiration.size(), weights.size(), front.objectives);
   }
+  for (const double w : weights) {
+    if (!(w >= 0.0 && std::isfinite(w)))
+      throw ConfigurationError("preference: weight {} is not a non-negative number", w);
+  }
   const PointSet scaled = normalized(front, range);
   const PointSet target = normalized({aspiration, front.objectives}, range);
   std::size_t best = 0;

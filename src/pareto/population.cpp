@@ -1,7 +1,9 @@
+#include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/dominance.hpp>
 #include <equipoise/pareto/population.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace equipoise::pareto {
 
@@ -51,6 +53,10 @@ Space space_of(const ProblemView& problem) {
     space.lower.push_back(problem.lower(i));
     space.upper.push_back(problem.upper(i));
     space.integer.push_back(problem.integer(i));
+    if (space.integer[i] && std::ceil(space.lower[i]) > std::floor(space.upper[i])) {
+      throw ConfigurationError("variable {} takes whole numbers, and none lies in [{}, {}]", i,
+                               space.lower[i], space.upper[i]);
+    }
   }
   return space;
 }

@@ -47,7 +47,13 @@ void polynomial_mutation(const Space& space, double probability, double index, S
       const double gap = 1.0 - (space.upper[j] - x[j]) / width;
       step = 1.0 - std::pow(2.0 * (1.0 - u) + 2.0 * (u - 0.5) * std::pow(gap, index + 1.0), power);
     }
-    x[j] = std::clamp(x[j] + step * width, space.lower[j], space.upper[j]);
+    double move = step * width;
+    // A whole number moves by one at least: the steps of a binary variable would all round to zero.
+    if (space.integer[j] && std::abs(move) < 1.0) {
+      move = std::copysign(1.0, u - 0.5);
+      if (x[j] + move < space.lower[j] || x[j] + move > space.upper[j]) move = -move;
+    }
+    x[j] = std::clamp(x[j] + move, space.lower[j], space.upper[j]);
   }
 }
 
@@ -55,8 +61,10 @@ void repair(const Space& space, std::span<double> x) {
   for (std::size_t j = 0; j < x.size(); ++j) {
     if (x[j] < space.lower[j]) x[j] = 2.0 * space.lower[j] - x[j];
     if (x[j] > space.upper[j]) x[j] = 2.0 * space.upper[j] - x[j];
-    if (space.integer[j]) x[j] = std::round(x[j]);
     x[j] = std::clamp(x[j], space.lower[j], space.upper[j]);
+    if (!space.integer[j]) continue;
+    // Bounds need not be whole.
+    x[j] = std::clamp(std::round(x[j]), std::ceil(space.lower[j]), std::floor(space.upper[j]));
   }
 }
 

@@ -40,6 +40,24 @@ class Fronts(CommandTest):
         self.assertGreater(len(found), 10)
         numpy.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-14)
 
+    def test_one_point_is_chosen(self):
+        self.solve("problem.name=distances", "method.spacing=0.05", "stop.tolerance=1e-6", out="front.h5", ranks=1)
+
+        def choose(*words):
+            ended = self.command("choose", "front.h5", *words)
+            self.assertEqual(ended.code, 0, ended.err)
+            return [float(line.split()[1]) for line in ended.out.splitlines() if line.startswith("  f")]
+
+        # Front: sqrt(f_1) + sqrt(f_2) = 1: the knee and equal weights lie in the middle.
+        for values in (choose(), choose("--weights", "1,1")):
+            self.assertLess(abs(values[0] - 0.25), 0.05)
+            self.assertLess(abs(values[1] - 0.25), 0.05)
+        self.assertLess(choose("--weights", "10,1")[0], 0.1)
+        self.assertLess(abs(choose("--goal", "0.5,0.05")[0] - 0.5), 0.1)
+        wrong = self.command("choose", "front.h5", "--weights", "1,2,3")
+        self.assertEqual(wrong.code, 2)
+        self.assertIn("2 aspirations and 3 weights for 2 objectives", wrong.err)
+
 
 if __name__ == "__main__":
     unittest.main()

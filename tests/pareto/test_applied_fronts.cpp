@@ -2,6 +2,7 @@
 #include <equipoise/pareto/descent.hpp>
 #include <equipoise/pareto/dual_solver.hpp>
 #include <equipoise/pareto/front_search.hpp>
+#include <equipoise/problems/pareto/lasso_path.hpp>
 #include <equipoise/problems/pareto/multitask.hpp>
 #include <equipoise/problems/pareto/obstacle_pair.hpp>
 #include <equipoise/problems/pareto/regularisation.hpp>
@@ -180,6 +181,54 @@ TEST_F(Applied, TheRegularisationPathIsAFrontOfLassos) {
     }
   }
   EXPECT_GT(sparse, 10U);
+}
+
+/// From kink to kink: optimality conditions at every event, the lassos of coordinate descent
+/// between them, and soft thresholds where the columns are orthogonal.
+TEST_F(Applied, TheHomotopyIsTheWholeLassoPath) {
+  problems::RegularisationOptions options;
+  options.data = data(60, 6);
+  const auto problem = problems::make_regularisation_path(comm, options);
+  problems::LassoPath path(problem, {});
+  finish(path, 100);
+  EXPECT_EQ(path.lambda(path.events() - 1), 0.0);
+  std::vector<double> f(2), g(12);
+  const auto solver = problems::lasso_solver(problem);
+  for (std::size_t e = 0; e < path.events(); ++e) {
+    const auto x = path.point(e);
+    const double lambda = path.lambda(e);
+    problem.gradients(x, f, g);
+    for (std::size_t j = 0; j < 6; ++j) {
+      if (x[j] != 0.0)
+        EXPECT_NEAR(g[j], x[j] > 0 ? -lambda : lambda, 1e-12);
+      else
+        EXPECT_LE(std::abs(g[j]), lambda + 1e-12);
+    }
+    if (e + 1 == path.events()) break;
+    EXPECT_LT(path.lambda(e + 1), lambda);
+    const double middle = 0.5 * (lambda + path.lambda(e + 1));
+    std::vector<double> other;
+    const std::vector<double> weights{1.0 / (1.0 + middle), middle / (1.0 + middle)};
+    (void)solver->solve(weights, other);
+    for (std::size_t j = 0; j < 6; ++j)
+      EXPECT_NEAR(other[j], 0.5 * (x[j] + path.point(e + 1)[j]), 1e-9) << e;
+  }
+  problems::RegularisationPath orthogonal;
+  orthogonal.features = 3;
+  orthogonal.gram = {2, 0, 0, 0, 1, 0, 0, 0, 0.5};
+  orthogonal.right = {1.0, -3.0, 2.0};
+  problems::LassoPath thresholds(orthogonal, {});
+  finish(thresholds, 10);
+  EXPECT_EQ(thresholds.events(), 4U);
+  const std::vector<double> lambdas{3.0, 2.0, 1.0, 0.0};
+  for (std::size_t e = 0; e < 4; ++e) {
+    EXPECT_NEAR(thresholds.lambda(e), lambdas[e], 1e-14);
+    for (std::size_t j = 0; j < 3; ++j) {
+      const double b = orthogonal.right[j];
+      const double soft = std::copysign(std::max(std::abs(b) - lambdas[e], 0.0), b);
+      EXPECT_NEAR(thresholds.point(e)[j], soft / orthogonal.gram[4 * j], 1e-14);
+    }
+  }
 }
 
 TEST_F(Applied, SwitchingTimesHaveExactDerivativesAndFindBangBang) {

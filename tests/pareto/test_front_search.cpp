@@ -1,4 +1,5 @@
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/continuation.hpp>
 #include <equipoise/pareto/descent.hpp>
 #include <equipoise/pareto/front_search.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
@@ -116,6 +117,44 @@ TEST_F(Fronts, ThreeObjectivesLieOnTheSimplex) {
   }
 }
 
+/// Fronts of the pairs come first and bound the whole: points of every face, lines not asked for
+/// twice, and few beyond the faces.
+TEST_F(Fronts, TheHierarchySolvesFacesFirstAndLittleBesides) {
+  const problems::Distances problem{4, 4, 1.0};
+  FrontOptions options;
+  options.spacing = 0.25;
+  options.anchor_weight = 0.0;
+  FrontSearch search(comm, problem, options);
+  std::vector<std::size_t> generation;
+  while (!search.report().finished) {
+    search.step();
+    generation.resize(search.members().size(), generation.empty() ? 0 : generation.back() + 1);
+  }
+  std::vector<std::size_t> faces(5, 0);
+  std::size_t last_pair = 0;
+  std::size_t first_inside = 1000000;
+  for (std::size_t m = 0; m < search.members().size(); ++m) {
+    const auto& w = search.members()[m].answer.weights;
+    const auto size = static_cast<std::size_t>(
+        std::count_if(w.begin(), w.end(), [](double v) { return v > 1e-7; }));
+    ++faces[size];
+    if (size == 2) last_pair = std::max(last_pair, generation[m]);
+    if (size == 4) first_inside = std::min(first_inside, generation[m]);
+  }
+  EXPECT_EQ(faces[1], 4U);
+  EXPECT_GE(faces[2], 12U);  // six edges
+  EXPECT_GE(faces[3], 4U);   // four faces
+  EXPECT_GE(faces[4], 1U);
+  EXPECT_LT(last_pair, first_inside);
+  const auto counters = search.counters();
+  if (comm.rank() == 0) {
+    EXPECT_LT(counters[0].second, 6 * static_cast<std::int64_t>(search.members().size()));
+  }
+  FrontSearch alone(parallel::Comm(), problem, options);
+  finish(alone);
+  EXPECT_EQ(alone.front().x, search.front().x);
+}
+
 /// Both objectives have the same minimizer.
 struct OnePoint : problems::Distances {
   void evaluate(std::span<const double> x, std::span<double> f) const {
@@ -148,6 +187,37 @@ struct Unbounded : problems::Distances {
   }
 };
 
+/// f_2 is no number.
+struct NotANumber : problems::Distances {
+  void evaluate(std::span<const double> x, std::span<double> f) const {
+    problems::Distances::evaluate(x, f);
+    f[1] = NAN;
+  }
+  void gradients(std::span<const double> x, std::span<double> f, std::span<double> g) const {
+    problems::Distances::gradients(x, f, g);
+    f[1] = NAN;
+  }
+};
+
+TEST_F(Fronts, ValuesThatAreNoNumbersAreExplained) {
+  const NotANumber problem{};
+  const auto message = [](auto& method) -> std::string {
+    try {
+      method.step();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), Exit::diverged);
+      return error.what();
+    }
+    return "no exception";
+  };
+  FrontSearch search(comm, problem, {});
+  EXPECT_NE(message(search).find("an objective or gradient is not finite"), std::string::npos);
+  Continuation tracer(comm, problem, {});
+  EXPECT_NE(message(tracer).find("an objective or gradient is not finite"), std::string::npos);
+  Descent descent(comm, problem, "mgda", {}, 1);
+  EXPECT_NE(message(descent).find("objective 2 is nan"), std::string::npos);
+}
+
 TEST_F(Fronts, DegenerateAndUnboundedFrontsAreExplained) {
   const OnePoint problem{};
   FrontSearch search(comm, problem, {});
@@ -164,6 +234,30 @@ TEST_F(Fronts, DegenerateAndUnboundedFrontsAreExplained) {
               std::string::npos);
   }
   EXPECT_THROW(FrontSearch(comm, problems::Zdt{1, 0}, {}), ConfigurationError);
+}
+
+TEST_F(Fronts, ThreeObjectivesWithOneMinimizerAreOnePoint) {
+  struct Same : OnePoint {
+    [[nodiscard]] std::int64_t objectives() const { return 3; }
+    void evaluate(std::span<const double> x, std::span<double> f) const {
+      OnePoint::evaluate(x, f.first(2));
+      f[2] = 3.0 * f[0];
+    }
+    void gradients(std::span<const double> x, std::span<double> f, std::span<double> g) const {
+      OnePoint::gradients(x, f.first(2), g);
+      f[2] = 3.0 * f[0];
+      for (std::size_t j = 0; j < x.size(); ++j) g[2 * x.size() + j] = 3.0 * g[j];
+    }
+    void hessian_product(std::span<const double> w, std::span<const double> x,
+                         std::span<const double> v, std::span<double> out) const {
+      const std::vector<double> two{w[0] + 3.0 * w[2], w[1]};
+      OnePoint::hessian_product(two, x, v, out);
+    }
+  };
+  const Same problem{};
+  FrontSearch search(comm, problem, {});
+  finish(search);
+  EXPECT_EQ(search.front().size(), 1U);
 }
 
 TEST_F(Fronts, CommonDescentReachesTheParetoSet) {

@@ -52,6 +52,8 @@ TEST(Indicators, KneeAndPreference) {
   EXPECT_EQ(preferred(front, aspiration, std::vector<double>{5.0, 1.0}), 1U);
   EXPECT_EQ(preferred(front, aspiration, std::vector<double>{1.0, 1.0}), 2U);
   EXPECT_THROW((void)preferred(front, aspiration, std::vector<double>{1.0}), ConfigurationError);
+  EXPECT_THROW((void)preferred(front, aspiration, std::vector<double>{1.0, -1.0}),
+               ConfigurationError);
 }
 
 /// Ranks by definition: peel off what nobody left dominates.
@@ -121,6 +123,22 @@ TEST(Dominance, ThinningTakesOneOfACloseGroupOnly) {
   const auto four = thin_out(set, members, 4);
   EXPECT_EQ(four.front(), 0U);
   EXPECT_EQ(four.back(), 6U);
+}
+
+/// Three objectives: a pair of points that are close in all of them loses one, though each is far
+/// from its neighbours in the order of single objectives.
+TEST(Dominance, ThinningInSpaceLooksAtTrueNeighbours) {
+  const PointSet set{{1, 0, 0, 0, 1, 0, 0, 0, 1, .5, .3, .2, .51, .29, .2, .2, .4, .4, .3, .2, .5},
+                     3};
+  const std::vector<std::size_t> members{0, 1, 2, 3, 4, 5, 6};
+  const auto six = thin_out(set, members, 6);
+  EXPECT_EQ(six.size(), 6U);
+  EXPECT_NE(std::count(six.begin(), six.end(), 3U) + std::count(six.begin(), six.end(), 4U), 2);
+  const auto distance = vicinity_distance(set, members);
+  EXPECT_TRUE(std::isinf(distance[0]) && std::isinf(distance[1]) && std::isinf(distance[2]));
+  EXPECT_LT(distance[3], distance[5]);
+  EXPECT_EQ(thin_out(set, members, 3), (std::vector<std::size_t>{0, 1, 2}));
+  EXPECT_TRUE(vicinity_distance(set, {}).empty());
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/dominance.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/dtlz.hpp>
@@ -6,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <map>
 #include <stdexcept>
@@ -234,6 +236,61 @@ TEST_F(Populations, ConstraintsHold) {
   }
 }
 
+/// Ten binary choices, one whole number and one real one: cost against what is gained. Enumeration
+/// gives the front.
+struct Choices {
+  static constexpr std::array<double, 10> cost{3, 5, 2, 7, 4, 6, 1, 8, 2.5, 3.5};
+  static constexpr std::array<double, 10> gain{4, 7, 1, 9, 6, 5, 2, 12, 2, 5.5};
+  [[nodiscard]] std::int64_t dimension() const { return 12; }
+  [[nodiscard]] std::int64_t objectives() const { return 2; }
+  [[nodiscard]] double lower(std::int64_t i) const { return i == 10 ? -3.5 : 0.0; }
+  [[nodiscard]] double upper(std::int64_t i) const { return i == 10 ? 3.5 : 1.0; }
+  [[nodiscard]] bool integer(std::int64_t i) const { return i < 11; }
+  void evaluate(std::span<const double> x, std::span<double> f) const {
+    f[0] = f[1] = 0.0;
+    for (std::size_t i = 0; i < 10; ++i) {
+      f[0] += cost[i] * x[i];
+      f[1] -= gain[i] * x[i];
+    }
+    const double off = std::abs(x[10] - 2.0) + 0.01 * std::abs(x[11] - 0.25);
+    f[0] += off;
+    f[1] += off;
+  }
+};
+
+TEST_F(Populations, WholeAndRealVariablesTogether) {
+  PointSet all{{}, 2};
+  for (unsigned mask = 0; mask < 1024; ++mask) {
+    std::vector<double> x(12, 0.0);
+    for (unsigned i = 0; i < 10; ++i) x[i] = mask >> i & 1U;
+    x[10] = 2.0;
+    x[11] = 0.25;
+    std::vector<double> f(2);
+    Choices{}.evaluate(x, f);
+    all.push(f);
+  }
+  const PointSet exact = select(all, nondominated(all));
+  IslandOptions options;
+  options.evaluations = 20000;
+  const std::vector<double> reference{50.0, 10.0};
+  for (const auto& name : {"hypervolume", "nsga2", "nsga3"}) {
+    const Population front = run(comm, Choices{}, name, options, 100);
+    for (std::size_t i = 0; i < front.size(); ++i) {
+      for (std::size_t j = 0; j < 11; ++j) {
+        EXPECT_EQ(front.x[12 * i + j], std::round(front.x[12 * i + j])) << name;
+      }
+      EXPECT_LE(std::abs(front.x[12 * i + 10]), 3.0) << name;
+    }
+    EXPECT_GT(hypervolume(front.values(), reference), 0.995 * hypervolume(exact, reference))
+        << name;
+  }
+}
+
+struct NoWholeNumber : OnePoint {
+  [[nodiscard]] double lower(std::int64_t) const { return 0.2; }
+  [[nodiscard]] double upper(std::int64_t) const { return 0.8; }
+};
+
 struct OneObjective : OnePoint {
   [[nodiscard]] std::int64_t objectives() const { return 1; }
 };
@@ -252,6 +309,8 @@ TEST(PopulationInput, IsExplained) {
   };
   EXPECT_NE(message(OneObjective{}, "nsga2").find("a front needs at least 2"), std::string::npos);
   EXPECT_NE(message(Unbounded{}, "nsga2").find("need finite bounds"), std::string::npos);
+  EXPECT_NE(message(NoWholeNumber{}, "nsga2").find("takes whole numbers, and none lies in"),
+            std::string::npos);
   EXPECT_NE(message(OnePoint{}, "nsga").find("unknown population method `nsga`"),
             std::string::npos);
   EXPECT_NE(message(problems::Dtlz{2, 8, 0}, "hypervolume").find("method.name=nsga3"),

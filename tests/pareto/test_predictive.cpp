@@ -124,6 +124,40 @@ TEST(FrontPlans, BadEndsAreExplained) {
   EXPECT_THROW(FrontPlan(3, three), ConfigurationError);
 }
 
+/// The ends are followed down to two smaller weights, end by end, each from its own end; an end
+/// moves where its values settle, whatever the order of the answers.
+TEST(FrontPlans, EndTasksComeEndByEnd) {
+  FrontOptions options;
+  options.anchor_weight = 1e-4;
+  const auto run = [&](bool backwards) {
+    FrontPlan plan(2, options);
+    plan.store(0, answer(0.0, 1.0));
+    plan.store(1, answer(1.0, 0.0));
+    const auto tasks = plan.tasks();
+    EXPECT_EQ(tasks.size(), 4U);
+    for (std::size_t t = 0; t < tasks.size(); ++t) {
+      const std::size_t end = t / 2;
+      const double rest = options.anchor_weight * (t % 2 == 0 ? 1e-2 : 1e-4);
+      EXPECT_EQ(tasks[t].parent, static_cast<std::int64_t>(end));
+      EXPECT_EQ(tasks[t].place, static_cast<std::int64_t>(end));
+      EXPECT_DOUBLE_EQ(tasks[t].scalarisation.weights[end], 1.0 - rest);
+      EXPECT_DOUBLE_EQ(tasks[t].scalarisation.weights[1 - end], rest);
+    }
+    // The first end settles at (-0.001, 1.001); the second runs away and stays where it is.
+    const std::vector<ScalarAnswer> answers{answer(-0.001, 1.001), answer(-0.001, 1.001),
+                                            answer(2.0, -0.1), answer(5.0, -0.2)};
+    for (std::size_t t = 0; t < 4; ++t)
+      plan.store(backwards ? 3 - t : t, answers[backwards ? 3 - t : t]);
+    return plan;
+  };
+  for (const bool backwards : {false, true}) {
+    const FrontPlan plan = run(backwards);
+    EXPECT_EQ(plan.members()[0].answer.f, (std::vector<double>{-0.001, 1.001}));
+    EXPECT_EQ(plan.members()[1].answer.f, (std::vector<double>{1.0, 0.0}));
+    EXPECT_EQ(plan.range().ideal, (std::vector<double>{-0.001, 0.0}));
+  }
+}
+
 /// Answers in any order, and a plan that is saved between them, give the same tasks.
 TEST(FrontPlans, TasksDoNotDependOnTheOrderOfAnswers) {
   FrontOptions options;

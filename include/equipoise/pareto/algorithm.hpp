@@ -45,7 +45,7 @@ class Algorithm {
   virtual void unpack(const std::vector<double>& numbers) = 0;
 };
 
-/// "hypervolume" (the default), "nsga2", "nsga3", "moead".
+/// "hypervolume" (the default), "nsga2", "nsga3", "moead", "cbo".
 [[nodiscard]] std::vector<std::string> algorithm_names();
 /// Throws ConfigurationError for an unknown name or options that do not fit.
 [[nodiscard]] std::unique_ptr<Algorithm> make_algorithm(const std::string& name, const Space& space,

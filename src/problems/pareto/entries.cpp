@@ -1,16 +1,20 @@
 #include <equipoise/parallel/error.hpp>
+#include <equipoise/pareto/continuation.hpp>
 #include <equipoise/pareto/descent.hpp>
 #include <equipoise/pareto/dual_solver.hpp>
 #include <equipoise/pareto/front_search.hpp>
 #include <equipoise/pareto/islands.hpp>
+#include <equipoise/pareto/subdivision.hpp>
 #include <equipoise/problems/pareto/dtlz.hpp>
 #include <equipoise/problems/pareto/entries.hpp>
 #include <equipoise/problems/pareto/external.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
+#include <equipoise/problems/pareto/lasso_path.hpp>
 #include <equipoise/problems/pareto/multitask.hpp>
 #include <equipoise/problems/pareto/nonsmooth.hpp>
 #include <equipoise/problems/pareto/obstacle_pair.hpp>
 #include <equipoise/problems/pareto/pde_instance.hpp>
+#include <equipoise/problems/pareto/predictive.hpp>
 #include <equipoise/problems/pareto/re.hpp>
 #include <equipoise/problems/pareto/regularisation.hpp>
 #include <equipoise/problems/pareto/smooth.hpp>
@@ -70,9 +74,16 @@ solve::ProblemEntry regularisation_entry() {
         config.read("run", run);
         auto problem =
             std::make_shared<const RegularisationPath>(make_regularisation_path(comm, options));
-        return std::make_unique<FrontInstance>(comm, problem, run.seed, [problem] {
+        auto instance = std::make_unique<FrontInstance>(comm, problem, run.seed, [problem] {
           return std::make_unique<pareto::DualSolver>(lasso_solver(*problem));
         });
+        instance->add({"homotopy", "relative_lambda", "lambda over the least one with x = 0",
+                       [problem](state::Config& own) -> std::unique_ptr<solve::Method> {
+                         LassoPathOptions path;
+                         own.read("method", path);
+                         return std::make_unique<LassoPath>(*problem, path);
+                       }});
+        return instance;
       }};
 }
 
@@ -183,6 +194,18 @@ struct PairOptions {
   [[nodiscard]] NonsmoothPair make() const { return problem; }
 };
 
+struct PredictiveOptions {
+  DoubleIntegrator plant;
+  void describe(state::OptionVisitor& visit) {
+    visit.option("position", plant.state[0], "position now");
+    visit.option("speed", plant.state[1], "speed now");
+    visit.option("steps", plant.steps, "controls of the horizon", state::at_least_one);
+    visit.option("time_step", plant.dt, "time for which a control is held", state::positive);
+    visit.option("limit", plant.limit, "largest control, up and down", state::positive);
+  }
+  [[nodiscard]] DoubleIntegrator make() const { return plant; }
+};
+
 struct ExternalOptions {
   ExternalProgram problem;
   void describe(state::OptionVisitor& visit) {
@@ -245,6 +268,8 @@ std::vector<solve::ProblemEntry> pareto_problems() {
                                      "control of an obstacle problem with two opposite targets"),
           entry<SwitchingOptions>("switching",
                                   "switching times of a double integrator: aim against effort"),
+          entry<PredictiveOptions>("predictive",
+                                   "one step of a predictive controller: tracking against effort"),
           multitask_entry(),
           regularisation_entry(),
           pde_front_entry()};
@@ -257,8 +282,16 @@ std::vector<solve::MethodEntry> pareto_methods() {
       population_method("nsga2", "islands: NSGA-II, crowding distance"),
       population_method("nsga3", "islands: NSGA-III, reference directions, for many objectives"),
       population_method("moead", "islands: MOEA/D, decomposition with differential evolution"),
+      population_method("cbo", "islands: consensus-based optimization, a weight per particle"),
       {"pareto", "front", "even fronts by scalarisation, warm starts, gaps halved",
        [](state::OptionVisitor& visit) { pareto::FrontOptions{}.describe(visit); }},
+      {"pareto", "continuation",
+       "predictor and corrector along the critical set, from the ends of the front",
+       [](state::OptionVisitor& visit) { pareto::ContinuationOptions{}.describe(visit); }},
+      {"pareto", "subdivision", "boxes around the Pareto set, few variables",
+       [](state::OptionVisitor& visit) { pareto::SubdivisionOptions{}.describe(visit); }},
+      {"pareto", "homotopy", "regularisation-path: the whole path, from kink to kink",
+       [](state::OptionVisitor& visit) { LassoPathOptions{}.describe(visit); }},
       descent_method("mgda", "steepest common descent from many starts"),
       descent_method("newton", "Newton steps on all objectives from many starts"),
       descent_method("gebken-peitz", "common descent for non-smooth objectives from many starts")};

@@ -1,10 +1,12 @@
 #include <equipoise/parallel/agree.hpp>
+#include <equipoise/pareto/continuation.hpp>
 #include <equipoise/pareto/descent.hpp>
 #include <equipoise/pareto/dominance.hpp>
 #include <equipoise/pareto/evaluation.hpp>
 #include <equipoise/pareto/front_search.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
 #include <equipoise/pareto/islands.hpp>
+#include <equipoise/pareto/subdivision.hpp>
 #include <equipoise/problems/pareto/front_instance.hpp>
 #include <equipoise/state/field_map.hpp>
 
@@ -101,11 +103,19 @@ std::vector<std::string> FrontInstance::methods() const {
     }
     return true;
   }();
-  if (view_.differentiable() && view_.constraints() == 0) {
+  const bool mixed = [&] {
+    for (std::size_t i = 0; i < view_.dimension(); ++i) {
+      if (view_.integer(i)) return true;
+    }
+    return false;
+  }();
+  if (view_.differentiable() && view_.constraints() == 0 && !mixed) {
     // Without bounds the gradients are one subgradient each: only the method for them is safe.
-    if (front_solver_) names = {"front"};
+    if (front_solver_ || view_.smooth()) names = {"front"};
+    for (const auto& method : own_methods_) names.push_back(method.name);
     if (view_.smooth()) {
-      names = {"front", "mgda"};
+      if (view_.has_hessian()) names.emplace_back("continuation");
+      names.emplace_back("mgda");
       if (view_.has_hessian()) names.emplace_back("newton");
     }
     names.emplace_back("gebken-peitz");
@@ -114,7 +124,9 @@ std::vector<std::string> FrontInstance::methods() const {
     // Exact hypervolumes are too dear beyond six objectives: reference directions lead there.
     const bool few = view_.objectives() <= 6;
     if (few) names.emplace_back("hypervolume");
-    for (const char* name : {"nsga3", "nsga2", "moead"}) names.emplace_back(name);
+    for (const char* name : {"nsga3", "nsga2", "moead", "cbo"}) names.emplace_back(name);
+    if (view_.dimension() <= 12 && view_.constraints() == 0 && !mixed)
+      names.emplace_back("subdivision");
   }
   return names;
 }
@@ -151,6 +163,23 @@ std::unique_ptr<solve::Method> FrontInstance::make_method(const std::string& nam
                                                    options);
     }
     return std::make_unique<pareto::FrontSearch>(comm_, view_, options);
+  }
+  if (name == "continuation") {
+    pareto::ContinuationOptions options;
+    read_measure(config, "open_share", "share of the points from which tracing goes on");
+    config.read("method", options);
+    return std::make_unique<pareto::Continuation>(comm_, view_, options);
+  }
+  if (name == "subdivision") {
+    pareto::SubdivisionOptions options;
+    read_measure(config, "box_side", "longest side of the boxes over that of the domain");
+    config.read("method", options);
+    return std::make_unique<pareto::Subdivision>(comm_, view_, options, seed);
+  }
+  for (const auto& method : own_methods_) {
+    if (method.name != name) continue;
+    read_measure(config, method.measure, method.help);
+    return method.make(config);
   }
   pareto::DescentOptions options;
   read_measure(config, "criticality",

@@ -34,6 +34,13 @@ class FrontInstance final : public solve::Instance {
     front_solver_ = std::move(solver);
   }
 
+  /// A method that only this problem has, offered after `front`; it may use the problem.
+  struct OwnMethod {
+    std::string name, measure, help;  ///< the measure that the tolerance is compared with
+    std::function<std::unique_ptr<solve::Method>(state::Config&)> make;
+  };
+  void add(OwnMethod method) { own_methods_.push_back(std::move(method)); }
+
   [[nodiscard]] std::string fingerprint() const override { return view_.fingerprint(); }
   [[nodiscard]] solve::Facts facts() const override;
   [[nodiscard]] std::vector<std::string> methods() const override;
@@ -51,6 +58,7 @@ class FrontInstance final : public solve::Instance {
   pareto::ProblemView view_;
   std::shared_ptr<const void> owner_;
   MakeSolver front_solver_;
+  std::vector<OwnMethod> own_methods_;
   std::int64_t seed_;
 };
 
