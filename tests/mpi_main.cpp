@@ -11,6 +11,12 @@ namespace {
 
 char current_test[256] = "start-up";
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr unsigned most_seconds = 1200;
+#else
+constexpr unsigned most_seconds = 120;
+#endif
+
 extern "C" void on_alarm(int) {
   char text[400] = "\nTIME LIMIT: no end in sight for test ";
   std::strcat(text, current_test);
@@ -24,7 +30,7 @@ extern "C" void on_alarm(int) {
 class Watch : public testing::EmptyTestEventListener {
   void OnTestStart(const testing::TestInfo& info) override {
     std::snprintf(current_test, sizeof current_test, "%s.%s", info.test_suite_name(), info.name());
-    alarm(120);
+    alarm(most_seconds);
   }
   void OnTestEnd(const testing::TestInfo&) override {
     MPI_Barrier(MPI_COMM_WORLD);
