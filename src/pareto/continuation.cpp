@@ -16,11 +16,8 @@ using Vector = Eigen::VectorXd;
 using Matrix = Eigen::MatrixXd;
 using Index = Eigen::Index;
 
-constexpr double cover = 0.6;  ///< steps within which a point counts as known
-constexpr double farthest =
-    2.0;  ///< steps from its parent beyond which a point is on another branch
-
-constexpr int most_parts = 64;  ///< of a step
+constexpr double cover = 0.6;     ///< steps within which a point counts as known
+constexpr double farthest = 1.5;  ///< steps from its parent beyond which a point is too far
 
 std::size_t to_size(Index i) { return static_cast<std::size_t>(i); }
 
@@ -259,36 +256,31 @@ Continuation::Found Continuation::work(const Task& task) {
   const Matrix basis = frame.rightCols(size - 1);
   const Matrix rows = basis.transpose() * width.cwiseInverse().asDiagonal();
   const Vector start = corrector.values();
-  const Vector target = start + options_.spacing * width.cwiseProduct(tangent);
-  const auto correct = [&](const Vector& aim) {
+  const Vector step = options_.spacing * width.cwiseProduct(tangent);
+  const auto correct = [&](const Vector& target) {
     for (std::int64_t i = 0; i < options_.max_corrections; ++i) {
       ++corrections_;
-      if (!corrector.step(rows, aim)) return false;
-      const double off = (rows * (corrector.values() - aim)).norm();
+      if (!corrector.step(rows, target)) return false;
+      const double off = (rows * (corrector.values() - target)).norm();
       if (corrector.criticality() <= options_.tolerance && off <= 1e-6 * options_.spacing)
         return true;
     }
     return false;
   };
-  // Where values hardly move with x one step is a long way: then in parts.
-  bool reached = false;
-  for (int parts = 1; parts <= most_parts && !reached; parts *= 4) {
-    reached = true;
+  // Where the front bends, the step is shorter than its tangent.
+  for (double length = 1.0; length > 0.01; length *= 0.5) {
     corrector.begin(std::span(x_).subspan(at * n, n), std::span(w_).subspan(at * k, k));
-    for (int p = 1; p <= parts && reached; ++p)
-      reached = correct(start + (static_cast<double>(p) / parts) * (target - start));
+    if (!correct(start + length * step) || corrector.w.minCoeff() < -1e-9) continue;
+    const double distance = (corrector.values() - start).cwiseQuotient(width).norm();
+    if (distance > farthest * options_.spacing) continue;
+    Found found;
+    found.good = true;
+    found.x.assign(corrector.x.data(), corrector.x.data() + n);
+    found.f.assign(corrector.f.data(), corrector.f.data() + k);
+    found.w = corrector.all_weights();
+    return found;
   }
-  if (!reached) {
-    ++failures_;
-    return {};
-  }
-  const double distance = (corrector.values() - start).cwiseQuotient(width).norm();
-  Found found;
-  found.good = corrector.w.minCoeff() >= -1e-9 && distance <= farthest * options_.spacing;
-  found.x.assign(corrector.x.data(), corrector.x.data() + n);
-  found.f.assign(corrector.f.data(), corrector.f.data() + k);
-  found.w = corrector.all_weights();
-  return found;
+  return {};
 }
 
 bool Continuation::covered(std::span<const double> f) const {
@@ -356,9 +348,7 @@ void Continuation::step() {
   report_.finished = tasks().empty();
 }
 
-solve::Counters Continuation::counters() const {
-  return {{"correction", corrections_}, {"failed_corrector", failures_}};
-}
+solve::Counters Continuation::counters() const { return {{"correction", corrections_}}; }
 
 Population Continuation::points() const {
   Population points{problem_.dimension(), problem_.objectives(), x_, f_, {}};

@@ -34,7 +34,8 @@ struct ContinuationOptions {
 /// with the tangents T of the front: k solves with H and a k x k system a step. Variables at a
 /// bound that would leave it are held. Tracing begins at the k ends; subsets of the objectives are
 /// traced too, because they bound the set where weights vanish. A corrected point stays if no point
-/// lies within 0.6 steps. With one-sided neighbours a front of two objectives is a chain.
+/// lies within 0.6 steps; where the front bends so much that it lies farther than 1.5 steps from
+/// its parent, the step is halved.
 ///
 /// Smooth objectives with Hessian products, dense algebra of O(n^3) a point; finds what hangs
 /// together with the ends, non-convex parts included. Points of a generation are shared out over
@@ -84,7 +85,7 @@ class Continuation final : public solve::Method {
   std::vector<std::int64_t> faces_;  ///< [m] objectives whose weights are not zero, by bits
   std::int64_t open_ = 0;            ///< tracing goes on from the points from here on
   Range range_;
-  std::int64_t corrections_ = 0, failures_ = 0;
+  std::int64_t corrections_ = 0;
   solve::Report report_;
   Front front_;
 };
