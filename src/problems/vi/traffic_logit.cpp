@@ -10,6 +10,8 @@ namespace equipoise::problems {
 namespace {
 
 constexpr std::int64_t patience = 15;
+/// Of an extrapolated step, in plain ones.
+constexpr double longest_move = 10.0;
 
 /// Cost from the origin, and links of a path of that cost, fewest first.
 using Label = std::pair<double, std::int32_t>;
@@ -175,7 +177,17 @@ void LogitAveraging::step() {
   adapt();
   for (double& change : loaded_) change *= part_;
   anderson_.propose(now_.flow, loaded_, next_);
-  for (double& v : next_) v = std::max(v, 0.0);
+  double plain = 0.0, moved = 0.0;
+  for (std::size_t a = 0; a < next_.size(); ++a) {
+    plain += std::abs(loaded_[a]);
+    moved += std::abs(next_[a] - now_.flow[a]);
+  }
+  // Where costs rise steeply the extrapolation is far off; it may then go so far, no farther.
+  const double share = std::min(1.0, moved > 0.0 ? longest_move * plain / moved : 1.0);
+  for (std::size_t a = 0; a < next_.size(); ++a) {
+    const double v = now_.flow[a];
+    next_[a] = std::max(share < 1.0 ? v + share * (next_[a] - v) : next_[a], 0.0);
+  }
 }
 
 /// Shorter steps towards y where the error grows, or does not halve in a while.
