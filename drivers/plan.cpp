@@ -235,7 +235,7 @@ const PlanRow& best_of(const std::vector<PlanRow>& rows) {
 }
 
 void print_rows(const PlanCase& c, const Measured& alone, const std::vector<PlanRow>& rows,
-                const std::string& what, const PlanArguments& arguments, bool one_rank) {
+                const std::string& what, const PlanArguments& arguments, int at_hand) {
   fmt::print(
       "{}: {}, {:.4g} exchanges an iteration; {} an iteration on one rank, {} of it on "
       "every "
@@ -246,7 +246,12 @@ void print_rows(const PlanCase& c, const Measured& alone, const std::vector<Plan
       alone.converged
           ? ""
           : " (extrapolated from a run of " + solve::human_seconds(arguments.seconds) + ")");
-  if (one_rank) {
+  if (at_hand > 1 && c.shared_seconds == 0.0) {
+    fmt::print(
+        "{} ranks were no faster than one: no work counts as shared out; is the machine busy?\n",
+        at_hand);
+  }
+  if (at_hand == 1) {
     fmt::print(
         "measured on one rank: all work counts as shared out, which flatters; start with mpirun -n "
         "2 for the part that every rank repeats\n");
@@ -300,7 +305,7 @@ int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
       row.efficiency = rows.front().iteration_seconds * static_cast<double>(rows.front().ranks) /
                        (row.iteration_seconds * static_cast<double>(p));
     }
-    if (comm.rank() == 0) print_rows(c, alone, rows, what, arguments, comm.size() == 1);
+    if (comm.rank() == 0) print_rows(c, alone, rows, what, arguments, comm.size());
     const PlanRow& best = best_of(rows);
     if (best.seconds < fastest) {
       fastest = best.seconds;
