@@ -297,7 +297,7 @@ int plan_command(const parallel::Comm& comm, const PlanArguments& arguments) {
     std::vector<PlanRow> rows;
     for (const std::int64_t p : ranks) {
       const auto counted =
-          simulate(comm, words, alone, p, std::clamp(0.1 * arguments.seconds, 0.1, 2.0));
+          simulate(comm, words, alone, p, std::clamp(0.1 * arguments.seconds, 0.1, 5.0));
       const double estimate = c.rounds > 0.0 ? plan_bytes(c, p) : 0.0;
       rows.push_back(predict(model, c, network, p, counted.value_or(estimate)));
       PlanRow& row = rows.back();

@@ -19,8 +19,8 @@ class Plan(CommandTest):
         return {int(line.split()[0]): line for line in text.splitlines() if re.match(r" +\d+ ", line)}
 
     def test_bytes_are_those_that_runs_count(self):
-        for method, bound in ((["method.name=extragradient"], 0.005), (["method.name=masha1", "method.codec=permk"], 0.02)):
-            told = self.command("plan", *LOW_RANK, *method, "--ranks", "2,4", "--seconds", "20", ranks=2)
+        for method, bound in ((["method.name=extragradient"], 0.03), (["method.name=masha1", "method.codec=permk"], 0.2)):
+            told = self.command("plan", *LOW_RANK, *method, "--ranks", "2,4", "--seconds", "60", ranks=2)
             self.assertEqual(told.code, 0, told.err)
             for ranks, line in self.rows(told.out).items():
                 self.assertNotIn("~", line)  # counted, not estimated
