@@ -205,7 +205,7 @@ def weights(book):
     target = start["start"]["curve"]["objective"][0] - GAIN
     rows = []
     for variant in ("bsvrb", "sgd"):
-        grid = [(e0, t0) for e0 in (1000, 3000, 9000) for t0 in (2.0, 6.0)]
+        grid = [(e0, t0) for e0 in (3000, 9000) for t0 in (2.0, 6.0)]
         made = {g: [weights_trial(variant, *g, 10, 32, seed, target) for seed in (101, 102)] for g in grid}
         found = book.run(f"weights tune {variant}", [t for ts in made.values() for t in ts])
         times = {g: hits_of(found, ts, "objective", target) for g, ts in made.items()}
@@ -216,7 +216,7 @@ def weights(book):
         best = min(whole, key=whole.get)
         print(f"{variant}: e0, t0 at I = 10, B = 32: {best} ({whole[best]:.0f} iterations)")
         cells = {(i, b): [weights_trial(variant, *best, i, b, seed, target) for seed in (1, 2, 3)]
-                 for i in (5, 10, 25, 50, 100) for b in (8, 32, 128)}
+                 for i in (5, 10, 25, 50) for b in (8, 32, 128)}
         found = book.run(f"weights {variant}", [t for ts in cells.values() for t in ts])
         points = []
         for (i, b), trials in cells.items():
@@ -320,18 +320,17 @@ def exact(book):
 
 # ---- ijcnn1 ----------------------------------------------------------------------------------------
 IJCNN1 = 0.2034980473
-OURS = ["method.name=saba", "method.policy=resilient", "method.lower_step=1", "method.outer_step=1",
-        "method.most=10"]
+OURS = ["method.name=saba", "method.policy=resilient", "method.lower_step=1", "method.outer_step=1"]
 
 
 def selection(book):
     def row(name, words, iterations, seed=1):
         return trial(name, ["problem.name=selection", *words, "method.evaluate_every=20000" if "saba res" not in name
-                            else "method.evaluate_every=5000", f"run.seed={seed}"], iterations,
+                            else "method.evaluate_every=40000", f"run.seed={seed}"], iterations,
                      objective=IJCNN1 + 1e-6)
     rows = [row(f"{name}-{s}", [f"method.name={name}", f"method.lower_step={s}", f"method.outer_step={s}"], n)
             for name, s, n in (("saba", 0.25, 7000000), ("srba", 0.5, 1000000), ("spaba", 0.5, 1000000))]
-    rows += [row(f"saba resilient s{seed}", OURS, 2000000, seed) for seed in (1, 2, 3)]
+    rows += [row(f"saba resilient s{seed}", OURS, 1000000, seed) for seed in (1, 2, 3)]
     rows += [row("bsvrb", ["method.name=bsvrb", "method.lower_step=1", "method.outer_step=1", "method.alpha=0.05",
                            "method.beta=0.05"], 150000),
              row("soba", ["method.name=soba", "method.lower_step=1", "method.outer_step=1"], 300000)]
@@ -428,29 +427,39 @@ BARS["stocbio"][0].append("method.inner=40")
 BARS |= {"maid": ([], 30), "implicit": ([f"method.step={STEP}"], 100),
          "bo-rep": (["method.outer_step=0.3", "method.batch=64", "method.evaluate_every=100"], 400),
          "f2sa-p": ([f"method.outer_step={4 * STEP}", "method.evaluate_every=5"], 15),
-         "bome": (["method.step=2", f"method.outer_step={STEP}", "method.evaluate_every=50"], 400),
+         "bome": (["method.step=0.1", "method.outer_step=5000", "method.evaluate_every=50"], 800),
          "federated": ([f"method.outer_step={STEP}", "method.batch=64", "method.evaluate_every=100"], 400)}
 
 
-def methods(book):
-    found = book.run("methods", [trial(name, [*ROWS, f"method.name={name}", *words], iterations)
-                                 for name, (words, iterations) in BARS.items()]
-                     + [trial("start", [*ROWS, "method.name=implicit", "method.step=1e-12"], 1)])
+PENALTIES = ["problem.name=selection", "problem.train=libsvm/a9a", "problem.validation=libsvm/a9a.t", "run.seed=1"]
+TUNING = {"stn": (["method.batch=256", "method.outer_step=30", "method.evaluate_every=200"], 2000), "maid": ([], 30)}
+
+
+def shares(book, name, problem, rows, bar=0.25):
+    """Runs `rows` on one problem; each must gain `bar` of the decrease that the best of them finds."""
+    found = book.run(name, [trial(method, [*problem, f"method.name={method}", *words], iterations)
+                            for method, (words, iterations) in rows.items()]
+                     + [trial("start", [*problem, "method.name=implicit", "method.step=1e-12"], 1)])
     start = found["start"]["curve"]["objective"][0]
     best = min(v for r in found.values() for v in r.get("curve", {}).get("objective", []) if v is not None)
-    bar = 0.25
     good = True
     print(f"F at the start {start:.6g}, lowest seen {best:.6g}; the bar is {bar} of that decrease\n")
     print("| method | iterations | oracle calls | F | share of the decrease | |\n|---|---|---|---|---|---|")
-    for name in BARS:
-        result = found[name]
+    for method in rows:
+        result = found[method]
         values = [v for v in result.get("curve", {}).get("objective", []) if v is not None]
         share = (start - values[-1]) / (start - best) if values else math.nan
         good &= share >= bar
-        print(f"| {name} | {result.get('iterations', 0)} | {result.get('calls', 0):.3g} | "
+        print(f"| {method} | {result.get('iterations', 0)} | {result.get('calls', 0):.3g} | "
               f"{values[-1] if values else math.nan:.6g} | {share:.2f} | {'met' if share >= bar else 'MISSED'} "
               f"{result.get('message', '')[:60]} |")
     return good
+
+
+def methods(book):
+    rows = shares(book, "methods", ROWS, BARS)
+    print("\nA response model of 800 weights takes long to train: stn has one penalty per feature of a9a.\n")
+    return shares(book, "methods on penalties", PENALTIES, TUNING) and rows
 
 
 def main():

@@ -31,7 +31,7 @@ void ImplicitDescent::step() {
       implicit_.gradient(x_, y_, q_, options_.accuracy, options_.accuracy, p_, renew, iteration_);
   report_.fresh = true;
   report_.objective = at.value;
-  if (options_.exchange.codec == "identity") report_.residual = at.norm + at.bound;
+  if (options_.exchange.exact()) report_.residual = at.norm + at.bound;
   report_.failed = !std::isfinite(at.norm);
   if (report_.failed) {
     report_.message = "the hypergradient left the finite numbers; take a smaller step";

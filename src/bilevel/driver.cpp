@@ -117,7 +117,6 @@ Driver::Driver(const Setup& setup, DriverOptions options)
           "ranks, or another estimator",
           bytes / 1e9, options_.table_limit / 1e9);
     }
-    choose_steps();
   });
   // Tables, and estimates between the visits of a block, go stale; then steps must be smaller, and
   // smaller still where unsampled blocks move along them.
@@ -128,9 +127,16 @@ Driver::Driver(const Setup& setup, DriverOptions options)
                      (share < 1.0 && uses(looks_back));
   const double lower = !stale ? 1.0 : options_.move_all ? 0.4 * share : 0.4;
   const double outer = !stale ? 0.4 * share : options_.move_all ? 0.1 : 0.2 * share;
-  tau_ = options_.lower_step > 0.0 ? options_.lower_step : lower / blocks_.comm().max(tau_);
+  const bool watched = options_.policy == "resilient";
+  const double largest = options_.lower_step == 0.0 || watched ? smoothness() : 0.0;
+  oracle_.clear();
+  tau_ = options_.lower_step > 0.0 ? options_.lower_step : lower / largest;
   tau_v_ = options_.linear_step > 0.0 ? options_.linear_step : tau_;
   eta_ = options_.outer_step > 0.0 ? options_.outer_step : outer * tau_;
+  if (watched) {
+    safe_ = std::max(lower, tau_ * largest);
+    seen_x_ = x_;
+  }
   const auto dy = at(blocks_.largest_dim());
   for (Raw* raw : {&now_, &before_})
     *raw = {std::vector<double>(dy), std::vector<double>(dy), std::vector<double>(x_.size()),
@@ -142,16 +148,31 @@ Driver::Driver(const Setup& setup, DriverOptions options)
   next_.resize(x_.size());
 }
 
-/// Leaves the largest smoothness of the owned blocks in tau_ for the automatic step.
-void Driver::choose_steps() {
-  if (options_.lower_step > 0.0) return;
-  CountedOracle counted(oracle_.view());
-  for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
-    const In y = blocks_.of(std::as_const(y_), i);
-    double smoothness = oracle_.view().bounds(i, x_, y).smoothness;
-    if (smoothness == 0.0) smoothness = estimate_spectrum({counted, i, {}, x_, y}, 20).largest;
-    tau_ = std::max(tau_, smoothness);
-  }
+/// The largest smoothness of grad_y g over all blocks at the present point. **Collective.**
+double Driver::smoothness() {
+  double largest = 0.0;
+  parallel::agree(blocks_.comm(), [&] {
+    for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+      const In y = blocks_.of(std::as_const(y_), i);
+      double here = oracle_.view().bounds(i, x_, y).smoothness;
+      if (here == 0.0) here = estimate_spectrum({oracle_, i, {}, x_, y}, 20).largest;
+      largest = std::max(largest, here);
+    }
+  });
+  return blocks_.comm().max(largest);
+}
+
+/// Shortens all steps where x has gone far and made the lower problems less smooth, as exp(x) does:
+/// those of y and v because they must, that of x because it must stay the slower one.
+void Driver::follow_smoothness() {
+  double far = 0.0;
+  for (std::size_t k = 0; k < x_.size(); ++k) far = std::max(far, std::abs(x_[k] - seen_x_[k]));
+  if (far < 0.5) return;
+  seen_x_ = x_;
+  const double shrink = std::min(1.0, safe_ / (tau_ * smoothness()));
+  tau_ *= shrink;
+  tau_v_ *= shrink;
+  eta_ *= shrink;
 }
 
 /// What multiplies the steps at iteration t: decay, and the stages of the restarted version.
@@ -353,6 +374,7 @@ void Driver::step() {
     step *= std::pow(static_cast<double>(iteration_ + 1), -options_.outer_decay);
   policy_.move(iteration_, step, z_, x_);
   oracle_.view().proj_x(x_);
+  if (policy_.ends(iteration_)) follow_smoothness();
   ++iteration_;
   if (options_.evaluate_every > 0 && iteration_ % options_.evaluate_every == 0) evaluate();
 }
@@ -378,6 +400,8 @@ void Driver::fields(state::FieldVisitor& visit) {
   visit.scalar("tau", tau_);
   visit.scalar("tau_v", tau_v_);
   visit.scalar("eta", eta_);
+  visit.scalar("safe", safe_);
+  if (!seen_x_.empty()) visit.replicated("seen_x", seen_x_);
   visit.partitioned("visited", blocks_.over_ranks(), blocks_.comm().rank(), 1, visited_);
   if (options_.track_hessian) {
     const auto width = blocks_.largest_dim() * blocks_.largest_dim();

@@ -143,6 +143,12 @@ void Maid::aim_gauss_newton() {
     implicit_.curvature(search, product);
     hold(product);
     const double curvature = dot(search, product);
+    if (!(curvature > 0.0) && k == 0) {
+      // F is concave along p: as far as a step may go.
+      double largest = 0.0;
+      for (const double entry : search) largest = std::max(largest, std::abs(entry));
+      axpy(options_.longest / largest, search, along_);
+    }
     if (!(curvature > 0.0)) break;
     const double step = rho / curvature;
     axpy(step, search, along_);

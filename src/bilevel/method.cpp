@@ -105,6 +105,7 @@ bool MethodBase::failed_block(std::int64_t block) {
 
 void ExchangeOptions::describe(state::OptionVisitor& visit) {
   visit.option("codec", codec, "compressor of the hypergradient (classes of blocks to owners)");
+  visit.option("server_codec", server_codec, "compressor of the mean (owners to all)");
   visit.option("error_feedback", error_feedback,
                "keep what the codec drops and add it to the next message");
 }
@@ -112,6 +113,7 @@ void ExchangeOptions::describe(state::OptionVisitor& visit) {
 compress::MeanSetting ExchangeOptions::setting(std::uint64_t seed) const {
   compress::MeanSetting setting;
   setting.codec = codec;
+  setting.server_codec = server_codec;
   setting.error_feedback = error_feedback;
   setting.seed = seed;
   return setting;

@@ -51,22 +51,19 @@ void StepPolicy::move(std::int64_t t, double eta, std::span<const double> z, std
     }
     case Kind::resilient: {
       const double most = longest_ / static_cast<double>(window_);
-      const bool ends = (t + 1) % window_ == 0;
+      const bool last = ends(t);
       if (t == 0) start_.assign(x.begin(), x.end());
-      axpy(1.0, z, sum_);
-      const double size = ends ? norm(sum_) : 0.0;
-      const bool rises = size > 2.0 * calmest_;
-      if (ends) calmest_ = std::min(size, 1.02 * calmest_);
       for (std::size_t k = 0; k < x.size(); ++k) {
         const double step = std::clamp(eta * scale_[k] * z[k], -limit_[k], limit_[k]);
         x[k] -= step;
         path_[k] += std::abs(step);
-        if (!ends) continue;
+        sum_[k] += z[k];
+        if (!last) continue;
         const double agreement = sum_[k] * last_[k];
         const double moved = std::abs(x[k] - start_[k]);
-        if (rises || agreement < 0.0 || moved < 0.05 * path_[k]) scale_[k] *= 0.5;
+        if (agreement < 0.0 || moved < 0.05 * path_[k]) scale_[k] *= 0.5;
         // An entry that a bound holds, or that moves as far as it may, gains nothing by a factor.
-        if (!rises && agreement > 0.0 && moved > 0.3 * path_[k] && moved < 0.5 * longest_)
+        if (agreement > 0.0 && moved > 0.3 * path_[k] && moved < 0.5 * longest_)
           scale_[k] = std::min(most_, scale_[k] * 1.2);
         if (path_[k] > 0.0)
           limit_[k] = std::min(most, 2.0 * path_[k] / static_cast<double>(window_));
@@ -88,7 +85,6 @@ void StepPolicy::fields(state::FieldVisitor& visit) {
   visit.replicated("policy/start", start_);
   visit.replicated("policy/path", path_);
   visit.replicated("policy/limit", limit_);
-  visit.scalar("policy/calmest", calmest_);
 }
 
 }  // namespace equipoise::bilevel

@@ -172,6 +172,41 @@ TEST(StepPolicy, ResilientStepsGrowWhereTheFunctionIsFlat) {
   EXPECT_LE(std::abs(resilient[1]), 1e-6);
 }
 
+/// g = exp(x) y^2 / 2 - y, f = y: F = exp(-x), and Hyy = exp(x) outgrows any fixed lower step.
+struct Stiffening {
+  using In = bilevel::In;
+  using Out = bilevel::Out;
+  using Batch = bilevel::Batch;
+  std::int64_t dim_outer() const { return 1; }
+  std::int64_t num_blocks() const { return 1; }
+  std::int64_t dim_inner(std::int64_t) const { return 1; }
+  std::int64_t num_samples(std::int64_t, bilevel::Level) const { return 4; }
+  void grad_y_g(std::int64_t, Batch, In x, In y, Out o) const { o[0] = std::exp(x[0]) * y[0] - 1; }
+  void grad_y_f(std::int64_t, Batch, In, In, Out o) const { o[0] = 1; }
+  void grad_x_f(std::int64_t, Batch, In, In, Out o) const { o[0] = 0; }
+  void hvp_yy_g(std::int64_t, Batch, In x, In, In v, Out o) const { o[0] = std::exp(x[0]) * v[0]; }
+  void jvp_xy_g(std::int64_t, Batch, In x, In y, In v, Out o) const {
+    o[0] = std::exp(x[0]) * y[0] * v[0];
+  }
+};
+
+TEST(StepPolicy, LowerStepsShrinkWhereTheLowerProblemStiffens) {
+  const Stiffening problem;
+  for (const std::string stream : {"saga", "sarah"}) {
+    auto options = streams(stream, stream, stream);
+    options.batch = 1;
+    options.lower_step = 0.4;
+    options.outer_step = 0.1;
+    options.policy = "resilient";
+    options.most = 100.0;
+    options.window = 40;
+    Driver driver({parallel::Comm(), bilevel::OracleView(problem), 64, 1}, options);
+    for (int k = 0; k < 40000; ++k) driver.step();
+    EXPECT_GE(driver.outer()[0], 3.0) << stream;
+    EXPECT_NEAR(driver.inner()[0] * std::exp(driver.outer()[0]), 1.0, 0.1) << stream;
+  }
+}
+
 TEST(StepPolicy, ResumesExactly) {
   for (const std::string name : {"adaptive", "resilient"}) {
     const auto problem = shared({12, 4, 3, 16, 0.2, 1.0});

@@ -68,7 +68,8 @@ class Driver final : public MethodBase {
   struct Raw {
     std::vector<double> lower, linear, outer, scratch;
   };
-  void choose_steps();
+  [[nodiscard]] double smoothness();
+  void follow_smoothness();
   [[nodiscard]] double factor(std::int64_t t) const;
   [[nodiscard]] std::int64_t window() const;
   [[nodiscard]] bool full(std::int64_t t) const;
@@ -86,6 +87,8 @@ class Driver final : public MethodBase {
   Estimator kinds_[3];
   BlockSampler sampler_;
   double tau_ = 0.0, tau_v_ = 0.0, eta_ = 0.0;
+  double safe_ = 0.0;           ///< most that tau_ times the smoothness may grow to
+  std::vector<double> seen_x_;  ///< x where the smoothness was last looked at
   std::vector<double> v_, s_, u_, z_, old_x_;
   StepPolicy policy_;
   std::vector<double> hessian_, old_hessian_;  ///< tracked Hessians, dy^2 per owned block

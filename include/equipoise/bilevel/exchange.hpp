@@ -34,7 +34,10 @@ class Exchange {
   /// Lets `mean` send (index, value) pairs where all terms were added by `add_sparse` and the pairs
   /// are fewer than a quarter of the entries: an allgather of 12 bytes a pair, classes added in
   /// order. Costs one more reduction of 8 bytes a round. No effect with a codec.
-  void allow_sparse() { sparse_allowed_ = mean_.setting().codec == "identity"; }
+  void allow_sparse() {
+    const auto& setting = mean_.setting();
+    sparse_allowed_ = setting.codec == "identity" && setting.server_codec == "identity";
+  }
   /// The mean through the codec, or without it. **Collective**, one round.
   void mean(std::int64_t iteration, std::span<double> out);
   void dense(std::span<double> out) { mean_.dense(terms_, out); }

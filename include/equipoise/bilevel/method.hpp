@@ -77,7 +77,9 @@ class MethodBase : public solve::Method {
 /// Options of how the hypergradient travels.
 struct ExchangeOptions {
   std::string codec = "identity";
+  std::string server_codec = "identity";
   bool error_feedback = false;
+  [[nodiscard]] bool exact() const { return codec == "identity" && server_codec == "identity"; }
   void describe(state::OptionVisitor& visit);
   [[nodiscard]] compress::MeanSetting setting(std::uint64_t seed) const;
 };
