@@ -22,8 +22,8 @@ namespace equipoise::bilevel {
 ///
 /// The resilient policy is for entries of very different curvature (logarithms of weights, where F
 /// gets flat like exp(x_k)): a window should be longer than the lower variables need to follow.
-/// With it the driver shortens the steps of the lower variables as far as their problems'
-/// smoothness has grown along the way. Sources: Kingma, Ba, Adam (ICLR 2015); Jacobs, Increased
+/// With it the driver shortens all steps as far as the smoothness of the lower problems has
+/// grown along the way. Sources: Kingma, Ba, Adam (ICLR 2015); Jacobs, Increased
 /// rates of convergence through learning rate adaptation (1988); Riedmiller, Braun, Rprop (1993).
 /// Memory: one vector (adaptive), six (resilient).
 class StepPolicy {
