@@ -304,7 +304,8 @@ Outcome run_case(const parallel::Comm& comm, const RunArguments& arguments) {
   auto [c, stop, save, method] = prepare(comm, std::move(config));
   if (c.virtual_ranks && !arguments.resume.empty()) {
     throw ConfigurationError(
-        "run.virtual_ranks counts from the first iteration on: leave out --resume, or this key");
+        "run.virtual_ranks counts from the first iteration on: leave out --resume, or give "
+        "run.virtual_ranks=0");
   }
   const bool speaks = comm.rank() == 0 && !arguments.quiet && arguments.json != "-";
   if (speaks) print_header(comm, c);
