@@ -76,9 +76,10 @@ if [ "$what" = signal ]; then
   until compgen -G "case.checkpoints/checkpoint-*.json" >/dev/null; do sleep 0.1; done
   scancel --batch --signal=USR1 "$job"
 fi
-# Back in the queue it waits for the credential of its first start to expire; meanwhile it gets another size.
+# Back in the queue it waits for the credential of its first start to expire; meanwhile it gets another size, and
+# time for the rest.
 until grep -qs "ended with status" "case-$job.out" && [ "$(squeue -h -j "$job" -o %T)" = PENDING ]; do sleep 0.2; done
-scontrol update JobId="$job" NumTasks=3 NumCPUs=3
+scontrol update JobId="$job" NumTasks=3 NumCPUs=3 TimeLimit=10
 wait_for_end "$job"
 cat "case-$job.out"
 grep -q "ended with status 75" "case-$job.out"
