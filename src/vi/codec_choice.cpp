@@ -73,9 +73,15 @@ class Defaults final : public state::OptionVisitor {
 
 }  // namespace
 
-void resolve_codec(const std::string& method, Setting& setting, const ProblemView& problem,
+void resolve_codec(const MethodSpec& spec, Setting& setting, const ProblemView& problem,
                    state::Config& config) {
-  if (!config.has("method.codec") || config.text("method.codec") != "auto") return;
+  Defaults defaults;
+  spec.describe(defaults);
+  if (!defaults.texts.contains("codec") || !config.has("method.codec") ||
+      config.text("method.codec") != "auto") {
+    return;
+  }
+  const std::string& method = spec.name;
   if (problem.partitioned()) {
     throw ConfigurationError(
         "method.codec = auto: this problem's vector is partitioned over ranks and no mean over "

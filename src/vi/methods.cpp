@@ -41,7 +41,7 @@ std::unique_ptr<solve::Method> make_method(const std::string& name, const Settin
       if (!reason.empty()) throw ConfigurationError("method.name = {}: {}", name, reason);
       Setting resolved = setting;
       if (name == "auto") resolve_dense(resolved, problem, config);
-      resolve_codec(name, resolved, problem, config);
+      resolve_codec(spec, resolved, problem, config);
       resolve_collective(spec, resolved, problem, config);
       return spec.make(resolved, problem, config);
     }
