@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/consensus.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
@@ -12,11 +14,7 @@
 namespace equipoise::pareto {
 namespace {
 
-class ConsensusBased : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class ConsensusBased : public OnRanks {};
 
 /// Rastrigin's function of one variable around `centre`: local minima at every whole distance.
 double ripple(double x, double centre) {

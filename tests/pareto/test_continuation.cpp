@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/continuation.hpp>
 #include <equipoise/problems/pareto/smooth.hpp>
@@ -12,16 +14,7 @@
 namespace equipoise::pareto {
 namespace {
 
-class Continuations : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
-
-void finish(solve::Method& method) {
-  for (int i = 0; i < 10000 && !method.report().finished; ++i) method.step();
-  EXPECT_TRUE(method.report().finished);
-}
+class Continuations : public OnRanks {};
 
 /// Fonseca and Fleming's problem with its Hessians: a concave front.
 struct Concave : problems::Fonseca {

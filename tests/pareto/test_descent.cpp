@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/descent.hpp>
 #include <equipoise/problems/pareto/nonsmooth.hpp>
@@ -10,11 +12,7 @@
 namespace equipoise::pareto {
 namespace {
 
-class Descents : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class Descents : public OnRanks {};
 
 TEST_F(Descents, GebkenPeitzTotalsOfTheSpecification) {
   struct Row {

@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/evaluation.hpp>
 #include <equipoise/pareto/islands.hpp>
@@ -13,11 +15,7 @@
 namespace equipoise::pareto {
 namespace {
 
-class Farm : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class Farm : public OnRanks {};
 
 /// ZDT1 whose cost depends on the point, and which fails in a corner.
 struct Uneven {

@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/continuation.hpp>
 #include <equipoise/pareto/descent.hpp>
@@ -14,16 +16,7 @@
 namespace equipoise::pareto {
 namespace {
 
-class Fronts : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
-
-void finish(solve::Method& method) {
-  for (int i = 0; i < 10000 && !method.report().finished; ++i) method.step();
-  EXPECT_TRUE(method.report().finished);
-}
+class Fronts : public OnRanks {};
 
 TEST_F(Fronts, EveryScalarisationFillsAConvexFrontEvenly) {
   const problems::Distances problem{5, 2, 0.5};

@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/entries.hpp>
@@ -29,11 +31,7 @@ std::unique_ptr<solve::Instance> make(const parallel::Comm& comm, const std::str
   return nullptr;
 }
 
-class Instances : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class Instances : public pareto::OnRanks {};
 
 TEST_F(Instances, EveryProblemRunsItsDefaultMethodAndIsCertified) {
   for (const auto& entry : pareto_problems()) {

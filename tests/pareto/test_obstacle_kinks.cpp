@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/pareto/descent.hpp>
 #include <equipoise/problems/pareto/obstacle_pair.hpp>
 
@@ -110,11 +112,7 @@ class Branch {
   Vector target_, mean_;
 };
 
-class Kinks : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class Kinks : public OnRanks {};
 
 /// Every end point of the descent is compared, at the weights of its own criticality, with the
 /// least weighted sums of all branches that meet there: a node that touches the obstacle without a

@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/dominance.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
@@ -63,11 +65,7 @@ class Memory final : public state::FieldVisitor {
   bool reading_;
 };
 
-class Populations : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class Populations : public OnRanks {};
 
 Population run(const parallel::Comm& comm, ProblemView problem, const std::string& algorithm,
                const IslandOptions& options, std::int64_t population = 40) {

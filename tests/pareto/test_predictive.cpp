@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/front_plan.hpp>
 #include <equipoise/problems/pareto/predictive.hpp>
@@ -9,11 +11,7 @@
 namespace equipoise::problems {
 namespace {
 
-class Predictive : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class Predictive : public pareto::OnRanks {};
 
 /// What is chosen online is the solution of the weighted quadratic program, checked through its
 /// projected gradient, and the open loop follows the Riccati feedback where no bound is met.

@@ -1,3 +1,5 @@
+#include "support.hpp"
+
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/pareto/subdivision.hpp>
 #include <equipoise/problems/pareto/nonsmooth.hpp>
@@ -12,11 +14,7 @@
 namespace equipoise::pareto {
 namespace {
 
-class Subdivisions : public testing::Test {
- protected:
-  void TearDown() override { comm.close(); }
-  parallel::Comm comm = parallel::Comm::duplicate(MPI_COMM_WORLD);
-};
+class Subdivisions : public OnRanks {};
 
 void finish(Subdivision& method) {
   while (!method.report().finished) method.step();

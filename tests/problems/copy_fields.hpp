@@ -1,7 +1,10 @@
 #pragma once
 
+#include <equipoise/solve/method.hpp>
 #include <equipoise/state/field_map.hpp>
 #include <equipoise/state/fields.hpp>
+
+#include <gtest/gtest.h>
 
 #include <cstdint>
 #include <string_view>
@@ -45,5 +48,24 @@ class CopyFields : public state::FieldVisitor {
   }
   const state::FieldMap& from_;
 };
+
+/// `second` gets the fields of `through`; after `steps` more of both all fields must be equal.
+inline void expect_same_continuation(solve::Method& through, solve::Method& second, int steps) {
+  state::FieldMap half;
+  through.fields(half);
+  CopyFields copy(half);
+  second.fields(copy);
+  for (int k = 0; k < steps; ++k) {
+    through.step();
+    second.step();
+  }
+  state::FieldMap a, b;
+  through.fields(a);
+  second.fields(b);
+  for (const auto& [name, field] : a.fields()) {
+    EXPECT_EQ(field.doubles, b.at(name).doubles) << name;
+    EXPECT_EQ(field.integers, b.at(name).integers) << name;
+  }
+}
 
 }  // namespace equipoise::problems
