@@ -19,7 +19,7 @@ namespace {
 using linalg::check;
 using problems::PdeFrontOptions;
 
-/// 21 weights of specs/pareto.md: a = l s/(1 - s + l s) with l = 4 pi^4.
+/// 21 weights of the misfit: a = l s/(1 - s + l s) with l = 4 pi^4.
 std::vector<double> front_weights() {
   std::vector<double> weights;
   for (int i = 0; i <= 20; ++i) {

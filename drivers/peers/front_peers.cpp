@@ -23,7 +23,7 @@ double corner(const control::Point& x) {
   return std::pow((2 * x[0] - 1) * (2 * x[1] - 1), 2);
 }
 
-/// The effort over the misfit at the 21 weights of specs/pareto.md: a = l s/(1 - s + l s) with
+/// The effort over the misfit at 21 weights: a = l s/(1 - s + l s) with
 /// l = 4 pi^4 weighs the misfit.
 std::vector<double> costs() {
   std::vector<double> result;

@@ -2,11 +2,15 @@
 //   pagmo_fronts populations [seeds]    hypervolume over its limit, medians, Mann-Whitney
 //   pagmo_fronts ours METHOD [seeds]    the same of one method of ours alone: quartiles, and the
 //                                       range of the medians of eleven seeds
+//   pagmo_fronts reproblems FOLDER [seeds]   the same on the engineering problems RE, next to the
+//                                       reference fronts in FOLDER (reference_points_RE21.dat, ...)
 //   pagmo_fronts hypervolume            seconds of the exact hypervolume
 #include <equipoise/parallel/random.hpp>
 #include <equipoise/pareto/hypervolume.hpp>
+#include <equipoise/pareto/indicators.hpp>
 #include <equipoise/pareto/islands.hpp>
 #include <equipoise/problems/pareto/dtlz.hpp>
+#include <equipoise/problems/pareto/re.hpp>
 #include <equipoise/problems/pareto/zdt.hpp>
 
 #include <fmt/format.h>
@@ -26,6 +30,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -40,6 +45,8 @@ struct Case {
   double limit;
   std::size_t
       members;  // pagmo's moead wants a lattice size in three objectives, its nsga2 a multiple of 4
+  pareto::Range scale;          // ideal and nadir that objectives are scaled by; empty: none
+  pareto::PointSet front = {};  // reference front, scaled; empty: none
 };
 
 double median(std::vector<double> values) {
@@ -47,41 +54,58 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// Share of the limit that the final population reaches.
-double share(const std::vector<std::vector<double>>& values, const Case& c) {
-  pareto::PointSet set{{}, c.reference.size()};
-  for (const auto& v : values) set.push(v);
-  return pareto::hypervolume(set, c.reference) / c.limit;
+using Front = pareto::PointSet;
+
+Front scaled(Front front, const Case& c) {
+  return c.scale.ideal.empty() ? front : pareto::normalized(front, c.scale);
 }
 
+/// The final populations of all seeds.
 template <class Peer>
-std::vector<double> run_peer(const Case& c, const Peer& make, unsigned seeds, std::size_t members) {
-  std::vector<double> shares;
+std::vector<Front> run_peer(const Case& c, const Peer& make, unsigned seeds, std::size_t members) {
+  std::vector<Front> fronts;
   for (unsigned seed = 1; seed <= seeds; ++seed) {
     pagmo::population population(c.peer, members, seed);
     const auto generations = static_cast<unsigned>(25000 / members - 1);
-    shares.push_back(
-        share(pagmo::algorithm(make(generations, seed)).evolve(population).get_f(), c));
+    Front front{{}, c.reference.size()};
+    const auto last = pagmo::algorithm(make(generations, seed)).evolve(population);
+    for (const auto& value : last.get_f()) {
+      front.push(value);
+    }
+    fronts.push_back(scaled(std::move(front), c));
   }
-  return shares;
+  return fronts;
 }
 
-std::vector<double> run_ours(const Case& c, const pareto::ProblemView& problem,
-                             const std::string& method, unsigned seeds) {
-  std::vector<double> shares;
+std::vector<Front> run_ours(const Case& c, const pareto::ProblemView& problem,
+                            const std::string& method, unsigned seeds) {
+  std::vector<Front> fronts;
   for (unsigned seed = 1; seed <= seeds; ++seed) {
     pareto::IslandOptions options;
     options.window = 1000000;
     pareto::Islands islands(parallel::Comm(), problem, method, {}, options, seed);
     while (!islands.report().finished) islands.step();
-    const auto front = islands.front();
-    std::vector<std::vector<double>> values;
-    for (std::size_t i = 0; i < front.size(); ++i) {
-      values.emplace_back(front.value(i).begin(), front.value(i).end());
-    }
-    shares.push_back(share(values, c));
+    const auto population = islands.front();
+    Front front{{}, c.reference.size()};
+    for (std::size_t i = 0; i < population.size(); ++i) front.push(population.value(i));
+    fronts.push_back(scaled(std::move(front), c));
   }
-  return shares;
+  return fronts;
+}
+
+/// Share of the limit that each front reaches.
+std::vector<double> shares(const std::vector<Front>& fronts, const Case& c) {
+  std::vector<double> values;
+  for (const Front& front : fronts) {
+    values.push_back(pareto::hypervolume(front, c.reference) / c.limit);
+  }
+  return values;
+}
+
+double median_distance(const std::vector<Front>& fronts, const Case& c) {
+  std::vector<double> values;
+  for (const Front& front : fronts) values.push_back(pareto::igd_plus(front, c.front));
+  return median(values);
 }
 
 /// Probability, by the normal approximation, that two samples of one distribution differ as much
@@ -99,7 +123,7 @@ double mann_whitney(const std::vector<double>& a, const std::vector<double>& b) 
 
 void compare(const Case& c, const pareto::ProblemView& problem, unsigned seeds) {
   const double mutation = 1.0 / static_cast<double>(c.peer.get_nx());
-  std::vector<std::pair<std::string, std::vector<double>>> peers;
+  std::vector<std::pair<std::string, std::vector<Front>>> peers;
   peers.emplace_back("nsga2", run_peer(
                                   c,
                                   [mutation](unsigned g, unsigned s) {
@@ -138,32 +162,44 @@ void compare(const Case& c, const pareto::ProblemView& problem, unsigned seeds) 
                                    return pagmo::maco(g, 63, 1.0, 1u, 7u, 10000u, 0.0, false, s);
                                  },
                                  seeds, 100));
+  std::vector<std::vector<double>> theirs;
+  for (const auto& [name, fronts] : peers) theirs.push_back(shares(fronts, c));
   std::size_t best = 0;
   fmt::print("{:6}", c.name);
   for (std::size_t i = 0; i < peers.size(); ++i) {
-    fmt::print(" {} {:.4f}", peers[i].first, median(peers[i].second));
-    if (median(peers[i].second) > median(peers[best].second)) best = i;
+    fmt::print(" {} {:.4f}", peers[i].first, median(theirs[i]));
+    if (median(theirs[i]) > median(theirs[best])) best = i;
   }
-  const auto nsga2 = run_ours(c, problem, "nsga2", seeds);
-  const auto ours = run_ours(c, problem, "hypervolume", seeds);
+  const auto nsga2_fronts = run_ours(c, problem, "nsga2", seeds);
+  const auto our_fronts = run_ours(c, problem, "hypervolume", seeds);
+  const auto nsga2 = shares(nsga2_fronts, c);
+  const auto ours = shares(our_fronts, c);
   fmt::print(
       " | ours: nsga2 {:.4f}, p against nsga2 {:.2g}; hypervolume {:.4f}, p against {} {:.2g}\n",
-      median(nsga2), mann_whitney(nsga2, peers[0].second), median(ours), peers[best].first,
-      mann_whitney(ours, peers[best].second));
+      median(nsga2), mann_whitney(nsga2, theirs[0]), median(ours), peers[best].first,
+      mann_whitney(ours, theirs[best]));
+  if (c.front.size() > 0) {
+    fmt::print(
+        "       IGD+ to the reference front: {} {:.4f}, {} {:.4f} | ours: nsga2 {:.4f}, "
+        "hypervolume {:.4f}\n",
+        peers[0].first, median_distance(peers[0].second, c), peers[best].first,
+        median_distance(peers[best].second, c), median_distance(nsga2_fronts, c),
+        median_distance(our_fronts, c));
+  }
   std::fflush(stdout);
 }
 
 /// Quartiles over all seeds, and how far the medians of eleven seeds scatter.
 void describe(const Case& c, const pareto::ProblemView& problem, const std::string& method,
               unsigned seeds) {
-  auto shares = run_ours(c, problem, method, seeds);
+  auto values = shares(run_ours(c, problem, method, seeds), c);
   std::vector<double> elevens;
-  for (std::size_t i = 0; i + 11 <= shares.size(); i += 11)
-    elevens.push_back(median({shares.begin() + static_cast<std::ptrdiff_t>(i),
-                              shares.begin() + static_cast<std::ptrdiff_t>(i + 11)}));
-  std::sort(shares.begin(), shares.end());
-  fmt::print("{:6} {} quartiles {:.4f} {:.4f} {:.4f}", c.name, method, shares[shares.size() / 4],
-             median(shares), shares[3 * shares.size() / 4]);
+  for (std::size_t i = 0; i + 11 <= values.size(); i += 11)
+    elevens.push_back(median({values.begin() + static_cast<std::ptrdiff_t>(i),
+                              values.begin() + static_cast<std::ptrdiff_t>(i + 11)}));
+  std::sort(values.begin(), values.end());
+  fmt::print("{:6} {} quartiles {:.4f} {:.4f} {:.4f}", c.name, method, values[values.size() / 4],
+             median(values), values[3 * values.size() / 4]);
   if (!elevens.empty())
     fmt::print(", medians of 11: {:.4f} (the first), {:.4f} to {:.4f}", elevens[0],
                *std::min_element(elevens.begin(), elevens.end()),
@@ -180,7 +216,10 @@ void each(const Visit& visit) {
     const auto y = problem.yardstick();
     visit({fmt::format("ZDT{}", number),
            pagmo::problem(pagmo::zdt(number, static_cast<unsigned>(problem.dimension()))),
-           y.reference, y.limit, 100},
+           y.reference,
+           y.limit,
+           100,
+           {}},
           problem);
   }
   for (const unsigned number : {1U, 2U, 3U, 4U}) {
@@ -189,8 +228,59 @@ void each(const Visit& visit) {
     visit(
         {fmt::format("DTLZ{}", number),
          pagmo::problem(pagmo::dtlz(number, static_cast<std::size_t>(problem.dimension()), 3, 100)),
-         y.reference, y.limit, 105},
+         y.reference,
+         y.limit,
+         105,
+         {}},
         problem);
+  }
+}
+
+/// One of our problems as pagmo takes them.
+struct Peer {
+  problems::Re problem;
+  [[nodiscard]] pagmo::vector_double fitness(const pagmo::vector_double& x) const {
+    pagmo::vector_double f(get_nobj());
+    problem.evaluate(x, f);
+    return f;
+  }
+  [[nodiscard]] pagmo::vector_double::size_type get_nobj() const {
+    return static_cast<std::size_t>(problem.objectives());
+  }
+  [[nodiscard]] std::pair<pagmo::vector_double, pagmo::vector_double> get_bounds() const {
+    std::pair<pagmo::vector_double, pagmo::vector_double> bounds;
+    for (std::int64_t i = 0; i < problem.dimension(); ++i) {
+      bounds.first.push_back(problem.lower(i));
+      bounds.second.push_back(problem.upper(i));
+    }
+    return bounds;
+  }
+  template <class Archive>
+  void serialize(Archive& archive, unsigned) {
+    archive& problem.number;
+  }
+};
+
+void reproblems(const std::string& folder, unsigned seeds) {
+  for (const std::int64_t number : {21, 24, 31, 33, 37}) {
+    const problems::Re problem{number};
+    const auto y = problem.yardstick();
+    Front front{{}, y.reference.size()};
+    std::ifstream file(fmt::format("{}/reference_points_RE{}.dat", folder, number));
+    for (double value = 0.0; file >> value;) front.values.push_back(value);
+    if (front.size() == 0) {
+      fmt::print("{}/reference_points_RE{}.dat holds no points\n", folder, number);
+      continue;
+    }
+    Case c{fmt::format("RE{}", number),
+           pagmo::problem(Peer{problem}),
+           y.reference,
+           1.0,
+           number < 30 ? 100U : 105U,
+           y.scale};
+    c.front = scaled(std::move(front), c);
+    c.limit = pareto::hypervolume(c.front, c.reference);
+    compare(c, problem, seeds);
   }
 }
 
@@ -254,9 +344,13 @@ int main(int argc, char** argv) {
     each([&](const Case& c, const pareto::ProblemView& problem) {
       describe(c, problem, argv[2], argc > 3 ? static_cast<unsigned>(std::atoi(argv[3])) : 11);
     });
+  else if (what == "reproblems" && argc > 2)
+    reproblems(argv[2], argc > 3 ? static_cast<unsigned>(std::atoi(argv[3])) : 11);
   else if (what == "hypervolume")
     hypervolumes();
   else
-    fmt::print("usage: pagmo_fronts populations [seeds] | ours METHOD [seeds] | hypervolume\n");
+    fmt::print(
+        "usage: pagmo_fronts populations [seeds] | ours METHOD [seeds] | reproblems "
+        "FOLDER [seeds] | hypervolume\n");
   MPI_Finalize();
 }

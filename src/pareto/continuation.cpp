@@ -346,6 +346,9 @@ void Continuation::step() {
       static_cast<double>(static_cast<std::int64_t>(size()) - open_) / static_cast<double>(size());
   report_.fresh = true;
   report_.finished = tasks().empty();
+  if (static_cast<std::int64_t>(size()) >= options_.max_points &&
+      open_ < static_cast<std::int64_t>(size()))
+    report_.message = "method.max_points ended the front before all of it was followed";
 }
 
 solve::Counters Continuation::counters() const { return {{"correction", corrections_}}; }

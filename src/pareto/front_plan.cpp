@@ -65,9 +65,11 @@ void FrontPlan::plan() {
     tasks_ = ends();
     if (tasks_.empty()) ++generation_;
   }
-  if (generation_ >= first_fill() &&
-      static_cast<std::int64_t>(members_.size()) < options_.max_points) {
+  if (generation_ >= first_fill()) {
     tasks_ = plane() ? fills() : lines();
+    cut_short_ =
+        !tasks_.empty() && static_cast<std::int64_t>(members_.size()) >= options_.max_points;
+    if (cut_short_) tasks_.clear();
   }
   solved_.assign(tasks_.size(), false);
   pending_.assign(tasks_.size(), {});

@@ -183,6 +183,7 @@ void FrontSearch::step() {
 std::string FrontSearch::trouble() const {
   std::string text = plan_.dominated_end();
   const auto add = [&](const std::string& more) { text += (text.empty() ? "" : "; ") + more; };
+  if (plan_.cut_short()) add("method.max_points ended the front before its spacing was reached");
   if (plan_.holes() > 0) add(fmt::format("{} gaps hold no point", plan_.holes()));
   if (plan_.failures() > 0)
     add(fmt::format("{} of {} solves failed, the first: {}", plan_.failures(), plan_.solves(),

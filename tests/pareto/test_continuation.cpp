@@ -63,6 +63,15 @@ TEST_F(Continuations, AConcaveFrontIsTracedEvenly) {
   EXPECT_EQ(alone.points().x, points.x);
 }
 
+TEST_F(Continuations, TheLargestNumberOfPointsIsTold) {
+  const Concave problem{};
+  ContinuationOptions options;
+  options.max_points = 5;
+  Continuation tracer(comm, problem, options);
+  finish(tracer);
+  EXPECT_NE(tracer.report().message.find("max_points"), std::string::npos);
+}
+
 /// The Pareto set of squared distances to unit vectors is their simplex: x = w.
 TEST_F(Continuations, ThreeObjectivesCoverTheSimplexWithTheirWeights) {
   const problems::Distances problem{5, 3, 0.5};

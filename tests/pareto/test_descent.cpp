@@ -20,7 +20,7 @@ TEST_F(Descents, GebkenPeitzTotalsOfTheSpecification) {
     const char* second;
     double subgradients;
   };
-  // specs/pareto.md section 5, ties and QP solver matter: +-25 %.
+  // Totals of an independent program; ties and the solver of the quadratic programs matter: +-25 %.
   for (const Row& row :
        {Row{"CB3", "DEM", 1455}, Row{"CB3", "QL", 2197}, Row{"CB3", "LQ", 2070},
         Row{"CB3", "Mifflin1", 13035}, Row{"QL", "LQ", 1983}, Row{"DEM", "LQ", 1595}}) {

@@ -1,3 +1,4 @@
+#include "problems/copy_fields.hpp"
 #include "support.hpp"
 
 #include <equipoise/parallel/error.hpp>
@@ -107,6 +108,36 @@ TEST_F(Fronts, ThreeObjectivesLieOnTheSimplex) {
       }
       EXPECT_LT(nearest, 2.0 * options.spacing) << a << " " << b;
     }
+  }
+}
+
+TEST_F(Fronts, ThreeObjectivesResumeBitByBit) {
+  const problems::Distances problem{4, 3, 1.0};
+  FrontOptions options;
+  options.spacing = 0.2;
+  for (const int steps : {1, 2, 4}) {
+    FrontSearch through(comm, problem, options);
+    FrontSearch second(comm, problem, options);
+    for (int i = 0; i < steps; ++i) through.step();
+    ASSERT_FALSE(through.report().finished);
+    problems::expect_same_continuation(through, second, 2);
+    EXPECT_EQ(through.report().finished, second.report().finished);
+  }
+}
+
+TEST_F(Fronts, TheLargestNumberOfPointsIsToldWhereItEndsAFront) {
+  for (const std::size_t objectives : {2U, 3U}) {
+    const problems::Distances problem{4, static_cast<std::int64_t>(objectives), 1.0};
+    FrontOptions options;
+    options.spacing = 0.1;
+    options.max_points = 3;
+    FrontSearch search(comm, problem, options);
+    finish(search);
+    EXPECT_NE(search.report().message.find("max_points"), std::string::npos) << objectives;
+    options.max_points = 10000;
+    FrontSearch whole(comm, problem, options);
+    finish(whole);
+    EXPECT_EQ(whole.report().message.find("max_points"), std::string::npos) << objectives;
   }
 }
 

@@ -61,6 +61,8 @@ class FrontPlan {
   [[nodiscard]] std::int64_t holes() const { return holes_; }
   [[nodiscard]] std::int64_t failures() const { return failures_; }
   [[nodiscard]] std::int64_t solves() const { return solves_; }
+  /// True where `max_points` ended the front before its spacing was reached.
+  [[nodiscard]] bool cut_short() const { return cut_short_; }
   /// What went wrong first, or empty.
   [[nodiscard]] const std::string& trouble() const { return trouble_; }
   /// An end of the front that the other end dominates, or empty.
@@ -134,6 +136,7 @@ class FrontPlan {
   std::vector<Line> asked_;  ///< by task
   Range range_;
   std::int64_t solves_ = 0, failures_ = 0, holes_ = 0;
+  bool cut_short_ = false;
   std::string trouble_, dominated_end_;
 };
 
