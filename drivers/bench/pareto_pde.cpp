@@ -280,7 +280,7 @@ void cost(const parallel::Comm& comm, std::int64_t cells) {
   print_columns(columns, weights);
 }
 
-/// Values of specs 9.4, warm starts from a = 1 on.
+/// Values of the non-smooth front, warm starts from a = 1 on.
 void nonsmooth(const parallel::Comm& comm, std::int64_t cells) {
   PdeFrontOptions options{"opposed", cells};
   options.kappa = 10.0;
@@ -312,7 +312,7 @@ void reduced(const parallel::Comm& comm, const PdeFrontOptions& options, double 
     auto search = std::make_unique<pareto::FrontSearch>(
         std::move(groups),
         std::make_unique<pareto::DualSolver>(std::move(weighted),
-                                             pareto::DualSolverOptions{tolerance, 40}),
+                                             pareto::DualSolverOptions{.tolerance = tolerance}),
         front);
     while (!search->report().finished) search->step();
     return search;

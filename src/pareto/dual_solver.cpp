@@ -138,8 +138,10 @@ double Ascent::residual() const {
   double worst = 0.0;
   for (Index i = 0; i < mu_.size(); ++i) {
     const double off = gap_(i) - level * (euclidean_ ? 0.0 : r_(i));
+    // Rows of the normal constraints are differences of long values.
     const double scale =
-        r_(i) > 0.0 ? r_(i) : std::max({std::abs(z_(i)), std::abs(gap_(i) + z_(i)), 1e-300});
+        r_(i) > 0.0 ? r_(i)
+                    : std::max(std::abs(z_(i)) + a_.row(i).cwiseAbs().dot(f_.cwiseAbs()), 1e-300);
     worst = std::max(worst, (mu_(i) > 0.0 ? std::abs(off) : std::max(off, 0.0)) / scale);
   }
   return worst;
@@ -200,6 +202,7 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
   }
   Vector best_mu = mu_;
   WeightedAnswer best = at_;
+  std::vector<double> best_x = x_;
   double best_value = value_;
   double best_residual = at_.status == ScalarStatus::converged ? residual() : 0.0;
   double step = 1.0;
@@ -239,6 +242,12 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
       next_ = best_mu + limit * (next_ - best_mu);
     }
     const double promised = std::max(0.0, gap_.dot(next_ - best_mu));
+    // No gain that rounding would show: the values are as good as they get.
+    if (best_residual <= options_.rounding && promised <= 1e-15 * std::abs(best_value)) {
+      answer.status = ScalarStatus::converged;
+      answer.message.clear();
+      break;
+    }
     const Vector gap = gap_;
     mu_ = best_mu + step * (next_ - best_mu);
     if (!evaluate()) {
@@ -251,12 +260,15 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
     if (value_ >= best_value + 1e-4 * step * promised || now < 0.5 * best_residual) {
       best_mu = mu_;
       best = at_;
+      best_x = x_;
       best_value = value_;
       best_residual = now;
       step = 1.0;
     } else {
       gap_ = gap;
       step *= 0.5;
+      // A reduced space cannot place the point better than it knows the values.
+      if (step < 0.1 && best_residual <= options_.uncertainty) break;
       if (step < 1e-7) {
         answer.message = fmt::format(
             "no weighted sum comes closer than {:.1e} to the point looked for: the front is not "
@@ -266,6 +278,10 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
       }
     }
   }
+  if (answer.status == ScalarStatus::iteration_limit && best_residual <= options_.uncertainty) {
+    answer.status = ScalarStatus::converged;
+    answer.message.clear();
+  }
   if (best.status != ScalarStatus::converged) best = at_;
   answer.f = best.f;
   answer.f.resize(solver_.objectives(), 0.0);
@@ -274,7 +290,7 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
   answer.weights.assign(l.data(), l.data() + l.size());
   answer.residual = std::max(best.residual, 0.0);
   answer.grade = best.grade;
-  answer.packet = {std::move(x_), answer.weights};
+  answer.packet = {std::move(best_x), answer.weights};
   return answer;
 }
 

@@ -71,6 +71,17 @@ TEST_F(PdeFronts, EveryScalarisationReachesTheExactFrontWithEvenSpacing) {
   }
 }
 
+/// The direction to a point near an end is a short difference of long values.
+TEST_F(PdeFronts, RoundingNearTheEndsFailsNoSolve) {
+  FrontOptions options;
+  options.scalarisation = "chebyshev";
+  options.spacing = 0.1;
+  auto front = search({"opposed", 24}, options, 1);
+  finish(front);
+  EXPECT_EQ(front.holes(), 0);
+  EXPECT_EQ(front.report().message, "");
+}
+
 TEST_F(PdeFronts, TheNonsmoothFrontIsExactToo) {
   PdeFrontOptions problem{"sine", 12};
   problem.kappa = 10.0;

@@ -24,7 +24,7 @@ class ReducedFronts : public testing::Test {
     front.spacing = 0.1;
     pareto::FrontSearch search(pareto::Groups::split(comm, comm.size()),
                                std::make_unique<pareto::DualSolver>(
-                                   std::move(solver), pareto::DualSolverOptions{1e-6, 40}),
+                                   std::move(solver), pareto::DualSolverOptions{.tolerance = 1e-6}),
                                front);
     for (int i = 0; i < 400 && !search.report().finished; ++i) search.step();
     EXPECT_TRUE(search.report().finished);
@@ -57,6 +57,29 @@ TEST_F(ReducedFronts, SemilinearAcceptancesAreWithinTheirBound) {
   PdeFrontOptions options{"opposed", 12};
   options.kappa = 10.0;
   expect_certified(options, 1e-3, 15);
+}
+
+/// Where two reduced minima lie within the accuracy, the multipliers have no limit; the point still
+/// counts, and its values are those of its control.
+TEST_F(ReducedFronts, SmallJumpsLeaveNoHole) {
+  for (const char* name : {"pascoletti_serafini", "chebyshev", "nbi"}) {
+    PdeFrontOptions options{"opposed", 16};
+    options.kappa = 10.0;
+    const auto problem = make_pde_objectives(comm, options);
+    pareto::DualSolverOptions dual{.tolerance = 1e-6};
+    dual.uncertainty = 1e-2;
+    pareto::FrontOptions front;
+    front.spacing = 0.1;
+    front.scalarisation = name;
+    pareto::FrontSearch search(
+        pareto::Groups::split(comm, comm.size()),
+        std::make_unique<pareto::DualSolver>(
+            rom_solver(problem, make_pde_solver(problem, 1e-12, 100), RomOptions{}), dual),
+        front);
+    for (int i = 0; i < 400 && !search.report().finished; ++i) search.step();
+    EXPECT_EQ(search.holes(), 0) << name;
+    EXPECT_EQ(search.report().message, "") << name;
+  }
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ struct SubdivisionOptions {
   std::int64_t depth = 0;          ///< bisections in all; 0: six per variable
   std::int64_t samples = 0;        ///< test points of a box; 0: 2^n + 1 at most 33
   std::int64_t descents = 30;      ///< gradient: steps of common descent of a test point at most
-  std::int64_t max_boxes = 1000000;
+  std::int64_t max_boxes = 100000;
   GoldsteinOptions goldstein;  ///< for non-smooth objectives
   void describe(state::OptionVisitor& visit);
 };

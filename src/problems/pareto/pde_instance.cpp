@@ -93,6 +93,8 @@ class PdeFrontInstance final : public solve::Instance {
     if (reduced) {
       weighted = rom_solver(problem_, std::move(weighted), {options.accuracy, options.max_basis});
       dual.tolerance = std::min(1e-4, 0.01 * options.accuracy);
+      // An excess of a minimum moves the single values by its root.
+      dual.uncertainty = std::sqrt(options.accuracy);
     }
     return std::make_unique<pareto::FrontSearch>(
         groups_, std::make_unique<pareto::DualSolver>(std::move(weighted), dual), options);
