@@ -10,7 +10,6 @@ namespace equipoise::bilevel {
 namespace {
 
 using Vector = std::vector<double>;
-constexpr double largest_factors = 1e9;  // bytes
 /// Of linear solves without a factor, relative: conjugate gradients need a symmetric operator.
 constexpr double accuracy = 1e-6;
 
@@ -23,32 +22,17 @@ void Implicit::linearise(In x, const Vector& y, const Vector& q) {
   x_.assign(x.begin(), x.end());
   y_ = y;
   q_ = q;
-  factors_.clear();
-  const auto square = static_cast<std::size_t>(blocks_->largest_dim() * blocks_->largest_dim());
-  const auto count = static_cast<std::size_t>(blocks_->owned().size());
-  if (8.0 * static_cast<double>(square) * static_cast<double>(count) > largest_factors) return;
+  if (kept_width_ == 0) return;
   parallel::agree(blocks_->comm(), [&] {
-    for (std::int64_t i = blocks_->owned().begin; i < blocks_->owned().end; ++i) {
-      const BlockHessian hessian{*oracle_, i, {}, x_, blocks_->of(std::as_const(y_), i)};
-      if (solver_ != LinearSolver::direct &&
-          !(solver_ == LinearSolver::automatic && small_and_dense(hessian))) {
-        factors_.clear();
-        return;
-      }
-      factors_.resize(count * square);
-      const auto n = hessian.y.size();
-      factorise(hessian, Out(factors_).subspan(
-                             static_cast<std::size_t>(i - blocks_->owned().begin) * square, n * n));
-    }
+    for (std::int64_t i = blocks_->owned().begin; i < blocks_->owned().end; ++i)
+      factorise({*oracle_, i, {}, x_, blocks_->of(std::as_const(y_), i)}, kept_of(i));
   });
 }
 
 /// w <- Hyy^{-1} w of a block at the point of `linearise`.
 void Implicit::invert(std::int64_t block, Out w) {
-  if (!factors_.empty()) {
-    const auto square = static_cast<std::size_t>(blocks_->largest_dim() * blocks_->largest_dim());
-    const auto first = static_cast<std::size_t>(block - blocks_->owned().begin) * square;
-    solve_factorised(In(factors_).subspan(first, w.size() * w.size()), w);
+  if (const In kept = kept_of(block); !kept.empty()) {
+    solve_factorised(kept, w);
     return;
   }
   const In y = blocks_->of(std::as_const(y_), block);

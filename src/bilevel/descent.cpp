@@ -46,6 +46,8 @@ void ImplicitDescent::fields(state::FieldVisitor& visit) {
   base_fields(visit);
   block_field(visit, "q", q_);
   row_field(visit, "constants", Implicit::width, implicit_.constants());
+  if (implicit_.kept_width() > 0)
+    row_field(visit, "kept", implicit_.kept_width(), implicit_.kept());
 }
 
 }  // namespace equipoise::bilevel

@@ -12,6 +12,7 @@ namespace equipoise::bilevel {
 namespace {
 
 using Vector = std::vector<double>;
+constexpr double largest_kept = 1e9;  // bytes a rank
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 Vector direction(std::size_t n, std::int64_t block, double length) {
@@ -38,10 +39,12 @@ void ImplicitOptions::describe(state::OptionVisitor& visit) {
                state::at_least_one);
   visit.option("linear_limit", linear_limit, "most iterations of a linear solve",
                state::at_least_one);
+  visit.option("lag", lag, "steps that a factor of Hyy serves at most (small dense blocks)",
+               state::at_least_one);
 }
 
 LowerReport solve_lower(CountedOracle& oracle, std::int64_t block, In x, Out y, double tolerance,
-                        std::int64_t limit, LinearSolver solver) {
+                        std::int64_t limit, LinearSolver solver, Out kept) {
   const std::size_t n = y.size();
   Vector gradient(n), step(n), trial(n), right(n);
   LowerReport report;
@@ -68,7 +71,8 @@ LowerReport solve_lower(CountedOracle& oracle, std::int64_t block, In x, Out y, 
     const double forcing =
         std::max(0.3 * tolerance, std::min(0.1, report.gradient) * report.gradient);
     const auto most = std::max<std::int64_t>(20, 2 * static_cast<std::int64_t>(n));
-    report.linear += solve_linear(solver, hessian, right, step, forcing, most).iterations;
+    report.linear +=
+        solve_linear(solver, hessian, right, step, forcing, most, 0.0, kept).iterations;
     double length = 1.0, next = report.gradient;
     bool accepted = false;
     for (int halving = 0; halving < 40 && !accepted; ++halving, length *= 0.5) {
@@ -119,6 +123,25 @@ Implicit::Implicit(const Blocks& blocks, CountedOracle& oracle, Exchange& exchan
     const std::string_view calls[] = {"hess_yy_g"};
     oracle.view().need("with linear = \"direct\"", calls);
   }
+  const std::int64_t most = blocks.largest_dim();
+  const bool small = oracle.view().has("hess_yy_g") && most <= dense_limit;
+  if (solver_ == LinearSolver::direct || (solver_ == LinearSolver::automatic && small)) {
+    const auto each = static_cast<std::int64_t>(kept_header) + most * most;
+    std::int64_t owned = 0;
+    for (int rank = 0; rank < blocks.comm().size(); ++rank)
+      owned = std::max(owned, blocks.over_ranks().range(rank).size());
+    if (8.0 * static_cast<double>(each * owned) <= largest_kept) {
+      kept_width_ = each;
+      kept_.resize(static_cast<std::size_t>(each * blocks.owned().size()));
+    }
+  }
+}
+
+/// The kept factor of an owned block; empty where none are kept.
+Out Implicit::kept_of(std::int64_t block) {
+  if (kept_width_ == 0) return {};
+  const auto each = static_cast<std::size_t>(kept_width_);
+  return Out(kept_).subspan(static_cast<std::size_t>(block - blocks_->owned().begin) * each, each);
 }
 
 /// What the oracle states at (x, y), and for the rest what was estimated last.
@@ -154,7 +177,16 @@ Bounds Implicit::complete(std::int64_t block, In x, In y) {
 void Implicit::estimate(std::int64_t block, In x, In y, Bounds& bounds) {
   const bool curvature = bounds.strong_convexity == 0.0 || bounds.smoothness == 0.0;
   if (curvature) {
-    const Spectrum spectrum = estimate_spectrum({*oracle_, block, {}, x, y}, 40);
+    const BlockHessian hessian{*oracle_, block, {}, x, y};
+    Spectrum spectrum;
+    if (const Out kept = kept_of(block); kept.empty()) {
+      spectrum = estimate_spectrum(hessian, 40);
+    } else {
+      if (kept[kept_uses] == 0.0 || kept[kept_uses] > static_cast<double>(options_.lag))
+        factorise(hessian, kept);
+      kept[kept_uses] += 1.0;
+      spectrum = {kept[kept_smallest], kept[kept_largest]};
+    }
     if (spectrum.largest <= 0.0) {
       throw InputError(
           "block {}: the lower problem is not strongly convex: its Hessian has no positive "
@@ -195,7 +227,7 @@ void Implicit::estimate_coupling(std::int64_t block, In x, In y, In q, Bounds& b
 double Implicit::improve(std::int64_t block, In x, Out y, double eps, const Bounds& bounds,
                          Terms& terms) {
   const auto report = solve_lower(*oracle_, block, x, y, eps * bounds.strong_convexity,
-                                  options_.newton_limit, newton_);
+                                  options_.newton_limit, newton_, kept_of(block));
   const double error = report.gradient / bounds.strong_convexity;
   terms.reached = terms.reached && report.converged;
   terms.certified = terms.certified && bounds.certified;
@@ -219,13 +251,14 @@ Hypergradient Implicit::gradient(In x, Vector& y, Vector& q, double eps, double 
       if (given.strong_convexity == 0.0) {
         const double mu =
             constants_[static_cast<std::size_t>((i - blocks_->owned().begin) * width)];
-        solve_lower(*oracle_, i, x, yi, eps * std::max(mu, 1e-3), options_.newton_limit, newton_);
+        solve_lower(*oracle_, i, x, yi, eps * std::max(mu, 1e-3), options_.newton_limit, newton_,
+                    kept_of(i));
       }
       Bounds bounds = renew ? complete(i, x, yi) : stored(i, x, yi);
       const double error = improve(i, x, yi, eps, bounds, terms);
       oracle_->grad_y_f(i, {}, x, yi, b);
       const auto linear = solve_linear(solver_, {*oracle_, i, {}, x, yi}, b, qi, delta,
-                                       options_.linear_limit, bounds.smoothness);
+                                       options_.linear_limit, bounds.smoothness, kept_of(i));
       if (renew && !oracle_->view().has("bounds")) {
         estimate_coupling(i, x, yi, qi, bounds);
         store(i, bounds);

@@ -36,12 +36,17 @@ double residual(const BlockHessian& hessian, In b, In w, Out r) {
 /// `truncated`: a direction of negative curvature ends the iteration, and b itself is taken where
 /// it is the first; otherwise it is an error.
 LinearReport conjugate_gradient(const BlockHessian& hessian, In b, Out w, double tolerance,
-                                std::int64_t limit, bool truncated = false) {
-  Vector r(b.size()), p, hp(b.size());
+                                std::int64_t limit, bool truncated = false, In kept = {}) {
+  Vector r(b.size()), z, p, hp(b.size());
   LinearReport report{0, residual(hessian, b, w, r), false};
-  p = r;
-  double rho = report.residual * report.residual;
-  require_finite(rho, hessian.block);
+  require_finite(report.residual, hessian.block);
+  const auto precondition = [&] {
+    z = r;
+    if (!kept.empty()) solve_factorised(kept, z);
+  };
+  precondition();
+  p = z;
+  double rho = dot(r, z);
   while (report.residual > tolerance && report.iterations < limit) {
     hessian.apply(p, hp);
     const double curvature = dot(p, hp);
@@ -60,10 +65,11 @@ LinearReport conjugate_gradient(const BlockHessian& hessian, In b, Out w, double
     const double step = rho / curvature;
     axpy(step, p, w);
     axpy(-step, hp, r);
-    const double next = dot(r, r);
-    for (std::size_t k = 0; k < p.size(); ++k) p[k] = r[k] + next / rho * p[k];
+    precondition();
+    const double next = dot(r, z);
+    for (std::size_t k = 0; k < p.size(); ++k) p[k] = z[k] + next / rho * p[k];
     rho = next;
-    report.residual = std::sqrt(rho);
+    report.residual = norm(r);
     ++report.iterations;
   }
   report.converged = report.residual <= tolerance;
@@ -173,23 +179,43 @@ LinearReport direct(const BlockHessian& hessian, In b, Out w, double tolerance) 
   return {1, error, error <= tolerance};
 }
 
+/// Conjugate gradients with the kept factor, made anew where it serves no longer.
+LinearReport preconditioned(const BlockHessian& hessian, In b, Out w, double tolerance, Out kept) {
+  const auto n = static_cast<std::int64_t>(b.size());
+  const std::int64_t few = std::max<std::int64_t>(2, n / 4);
+  std::int64_t spent = 0;
+  if (kept[kept_uses] > 0.0) {
+    auto report = conjugate_gradient(hessian, b, w, tolerance, few, false, kept);
+    if (report.converged) return report;
+    spent = report.iterations;
+  }
+  factorise(hessian, kept);
+  auto report = conjugate_gradient(hessian, b, w, tolerance, few, false, kept);
+  report.iterations += spent;
+  return report;
+}
+
 }  // namespace
 
 bool small_and_dense(const BlockHessian& hessian) {
   return std::ssize(hessian.y) <= dense_limit && hessian.oracle.view().has("hess_yy_g");
 }
 
-void factorise(const BlockHessian& hessian, Out factor) {
+void factorise(const BlockHessian& hessian, Out kept) {
   const auto n = static_cast<Eigen::Index>(hessian.y.size());
-  Eigen::Map<Eigen::MatrixXd> matrix(factor.data(), n, n);
+  Eigen::Map<Eigen::MatrixXd> matrix(kept.data() + kept_header, n, n);
   matrix = dense(hessian);
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(matrix, Eigen::EigenvaluesOnly);
+  kept[kept_uses] = 1.0;
+  kept[kept_smallest] = eigen.eigenvalues()(0);
+  kept[kept_largest] = eigen.eigenvalues()(n - 1);
   const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> in_place(matrix);
   if (in_place.info() != Eigen::Success) refuse_indefinite(hessian.block);
 }
 
-void solve_factorised(In factor, Out w) {
+void solve_factorised(In kept, Out w) {
   const auto n = static_cast<Eigen::Index>(w.size());
-  const Eigen::Map<const Eigen::MatrixXd> matrix(factor.data(), n, n);
+  const Eigen::Map<const Eigen::MatrixXd> matrix(kept.data() + kept_header, n, n);
   Eigen::Map<Eigen::VectorXd> x(w.data(), n);
   matrix.triangularView<Eigen::Lower>().solveInPlace(x);
   matrix.transpose().triangularView<Eigen::Upper>().solveInPlace(x);
@@ -207,15 +233,16 @@ LinearSolver linear_solver(const std::string& name) {
 }
 
 LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b, Out w,
-                          double tolerance, std::int64_t limit, double smoothness) {
+                          double tolerance, std::int64_t limit, double smoothness, Out kept) {
   if (norm(b) == 0.0) {
     std::fill(w.begin(), w.end(), 0.0);
     return {0, 0.0, true};
   }
   switch (solver) {
     case LinearSolver::automatic:
-      return small_and_dense(hessian) ? direct(hessian, b, w, tolerance)
-                                      : conjugate_gradient(hessian, b, w, tolerance, limit);
+      if (!small_and_dense(hessian)) return conjugate_gradient(hessian, b, w, tolerance, limit);
+      return kept.empty() ? direct(hessian, b, w, tolerance)
+                          : preconditioned(hessian, b, w, tolerance, kept);
     case LinearSolver::cg:
       return conjugate_gradient(hessian, b, w, tolerance, limit);
     case LinearSolver::truncated:

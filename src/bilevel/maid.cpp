@@ -287,6 +287,8 @@ void Maid::fields(state::FieldVisitor& visit) {
   visit.replicated("moves", moves_);
   visit.replicated("turns", turns_);
   row_field(visit, "constants", Implicit::width, implicit_.constants());
+  if (implicit_.kept_width() > 0)
+    row_field(visit, "kept", implicit_.kept_width(), implicit_.kept());
   visit.scalar("eps", eps_);
   visit.scalar("delta", delta_);
   visit.scalar("step", step_);

@@ -23,13 +23,16 @@ struct LowerReport {
 /// Steps are halved until the gradient's norm falls (for strongly convex g the Newton direction
 /// decreases it). Ends unconverged at the rounding floor or after `limit` steps. Throws what
 /// `solve_linear` throws. Needs hvp_yy_g.
+/// `kept`: as in `solve_linear`.
 LowerReport solve_lower(CountedOracle& oracle, std::int64_t block, In x, Out y, double tolerance,
-                        std::int64_t limit, LinearSolver solver = LinearSolver::automatic);
+                        std::int64_t limit, LinearSolver solver = LinearSolver::automatic,
+                        Out kept = {});
 
 struct ImplicitOptions {
   std::string linear = "auto";
   std::int64_t newton_limit = 60;
   std::int64_t linear_limit = 2000;
+  std::int64_t lag = 5;  ///< renewals of constants that a kept factor serves at most
   void describe(state::OptionVisitor& visit);
 };
 
@@ -57,7 +60,9 @@ struct Hypergradient {
 ///
 /// with eps = |grad_y g| / mu and delta = |Hyy q - grad_y f| as they came out, averaged over the
 /// blocks. Constants that the oracle does not give are estimated (Lanczos for mu and L, power
-/// iteration and differences for the rest).
+/// iteration and differences for the rest). Small dense blocks keep a Cholesky factor of Hyy (1 GB
+/// at most on a rank): it preconditions their solves until it serves no longer, and its eigenvalues
+/// stand for mu and L.
 class Implicit {
  public:
   Implicit(const Blocks& blocks, CountedOracle& oracle, Exchange& exchange,
@@ -72,7 +77,7 @@ class Implicit {
   Hypergradient value(In x, std::vector<double>& y, double eps);
 
   /// Sets the point of `curvature`: the accurate y and q of `gradient` at x. Factorises Hyy of the
-  /// owned blocks where solves are direct and the factors take at most 1 GB.
+  /// owned blocks where factors are kept.
   void linearise(In x, const std::vector<double>& y, const std::vector<double>& q);
   /// out = mean_i [J_i^T C_i J_i + d/dx (grad_x f_i - Hxy q_i)] v with J_i = dy_i*/dx = -Hyy^{-1}
   /// Hyx and C_i the Hessian of f_i in y along J_i v: the Hessian of F but for what changes of y do
@@ -87,6 +92,10 @@ class Implicit {
   /// first.
   static constexpr std::int64_t width = 8;
   [[nodiscard]] std::vector<double>& constants() { return constants_; }
+  /// Factors kept for the owned blocks, [owned x kept_width()], and empty where none are: where
+  /// blocks are larger than `dense_limit`, lack hess_yy_g, or their factors would take over 1 GB.
+  [[nodiscard]] std::int64_t kept_width() const { return kept_width_; }
+  [[nodiscard]] std::vector<double>& kept() { return kept_; }
 
  private:
   struct Terms;
@@ -98,6 +107,7 @@ class Implicit {
   double improve(std::int64_t block, In x, Out y, double eps, const Bounds& bounds, Terms& terms);
   Hypergradient join(Terms& terms) const;
   void invert(std::int64_t block, Out w);
+  [[nodiscard]] Out kept_of(std::int64_t block);
 
   const Blocks* blocks_;
   CountedOracle* oracle_;
@@ -106,7 +116,8 @@ class Implicit {
   LinearSolver solver_, newton_;
   std::vector<double> constants_;
   std::vector<double> x_, y_, q_;  ///< the point of `curvature`
-  std::vector<double> factors_;    ///< Cholesky factors of the owned blocks there, or none
+  std::int64_t kept_width_ = 0;
+  std::vector<double> kept_;
 };
 
 }  // namespace equipoise::bilevel

@@ -39,16 +39,25 @@ LinearSolver linear_solver(const std::string& name);
 /// (Hyy w - b) / L with `smoothness` = L. `direct` factorises hess_yy_g (dy^3 / 3 flops). NaN
 /// anywhere throws NotFiniteError with the block's number. Cost: one Hessian-vector product an
 /// iteration.
+///
+/// With `kept`, `automatic` solves small dense blocks by conjugate gradients preconditioned with
+/// the factor kept there, which is made anew where there is none, or where it needs more than a
+/// quarter of the products that a dense Hessian counts for.
 LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b, Out w,
-                          double tolerance, std::int64_t limit, double smoothness = 0.0);
+                          double tolerance, std::int64_t limit, double smoothness = 0.0,
+                          Out kept = {});
 
 /// True if `automatic` is `direct` for this Hessian.
 bool small_and_dense(const BlockHessian& hessian);
-/// Sets `factor` [dy x dy] to the Cholesky factor of Hyy, for `solve_factorised` with many
-/// right-hand sides. Throws what `direct` throws. Cost: one dense Hessian and dy^3 / 3 flops.
-void factorise(const BlockHessian& hessian, Out factor);
-/// w <- Hyy^{-1} w, 2 dy^2 flops.
-void solve_factorised(In factor, Out w);
+/// What is kept of the Hessian of a block: a header, and the Cholesky factor [dy x dy] of Hyy at
+/// the point where it was made. All zeros: nothing is kept.
+enum Kept : std::size_t { kept_uses, kept_smallest, kept_largest, kept_header };
+/// Fills `kept` [kept_header + dy * dy, or longer]: uses = 1, the extreme eigenvalues, and the
+/// factor, for `solve_factorised`. Throws what `direct` throws. Cost: one dense Hessian, its
+/// eigenvalues and dy^3 / 3 flops.
+void factorise(const BlockHessian& hessian, Out kept);
+/// w <- Hyy^{-1} w with the kept factor, 2 dy^2 flops.
+void solve_factorised(In kept, Out w);
 
 /// Extreme eigenvalues of Hyy: of the dense Hessian where `automatic` is direct, else by `steps`
 /// Lanczos iterations with full reorthogonalisation, from a start drawn for this block. `smallest`
