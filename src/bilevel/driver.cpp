@@ -36,6 +36,7 @@ void DriverOptions::describe(state::OptionVisitor& visit) {
   visit.option("decay", decay, "steps fall like (t + 1)^-decay", {0.0, 1.0});
   visit.option("outer_decay", outer_decay, "the step of x falls like (t + 1)^-outer_decay besides",
                {0.0, 1.0});
+  visit.option("fade", fade, "alpha and beta fall like (t + 1)^-fade", {0.0, 1.0});
   visit.choice("policy", policy, StepPolicy::names(), "how x moves along the hypergradient");
   visit.option("window", window,
                "iterations of a window of the resilient policy, 0 for all samples",
@@ -187,6 +188,16 @@ double Driver::factor(std::int64_t t) const {
   return out;
 }
 
+/// Constants of the estimators in this iteration.
+EstimatorConstants Driver::constants() const {
+  EstimatorConstants out = options_.constants;
+  double by = options_.stage > 0 ? factor(iteration_) : 1.0;
+  if (options_.fade > 0.0) by *= std::pow(static_cast<double>(iteration_ + 1), -options_.fade);
+  out.alpha *= by;
+  out.beta *= by;
+  return out;
+}
+
 /// The window of the resilient policy: the iterations that see as many samples as there are.
 std::int64_t Driver::window() const {
   if (options_.window > 0) return options_.window;
@@ -296,14 +307,9 @@ void Driver::visit_block(std::int64_t i, double weight, bool everything) {
             vo = Out(vo_).first(dy);
   position(i, moves, yn, vn);
   choose_batches(i, everything);
-  EstimatorConstants constants = options_.constants;
-  if (options_.stage > 0) {
-    constants.alpha *= factor(iteration_);
-    constants.beta *= factor(iteration_);
-  }
-  const Blend by = blend(kinds_[0], constants, first, everything);
-  const Blend bv = blend(kinds_[1], constants, first, everything);
-  const Blend bx = blend(kinds_[2], constants, iteration_ == 0, everything);
+  const Blend by = blend(kinds_[0], constants(), first, everything);
+  const Blend bv = blend(kinds_[1], constants(), first, everything);
+  const Blend bx = blend(kinds_[2], constants(), iteration_ == 0, everything);
   const bool look_back = by.previous != 0.0 || bv.previous != 0.0 || bx.previous != 0.0;
   // Without move_all a block moved once, right after its last visit: the look back is to before it.
   if (look_back) position(i, options_.move_all ? moves - 1 : 0, yo, vo);
@@ -364,9 +370,7 @@ void Driver::step() {
     report_.failed = true;
     return;
   }
-  EstimatorConstants constants = options_.constants;
-  if (options_.stage > 0) constants.beta *= factor(iteration_);
-  const Blend bx = blend(kinds_[2], constants, iteration_ == 0, everything);
+  const Blend bx = blend(kinds_[2], constants(), iteration_ == 0, everything);
   update({bx.keep, 1.0, 0.0}, next_, next_, z_);
   old_x_ = x_;
   double step = eta_ * factor(iteration_);

@@ -58,20 +58,18 @@ Maid::Maid(const Setup& setup, MaidOptions options)
   }
 }
 
-/// Tightens the accuracies until the bound is below the hypergradient. False at the floor of the
+/// Tightens the accuracies until the bound is below the hypergradient, or to the floor of the
 /// arithmetic.
-bool Maid::refine() {
+void Maid::refine() {
   for (std::int64_t round = 0; round < options_.trials; ++round) {
     state_ = implicit_.gradient(x_, y_, q_, eps_, delta_, p_, round == 0);
-    if (state_.bound <= (1.0 - options_.slack) * state_.norm) return true;
-    if (eps_ < accuracy_floor) return false;
+    if (state_.bound <= (1.0 - options_.slack) * state_.norm || eps_ < accuracy_floor) return;
     // The bound is nearly linear in the accuracies: aim at half of what is allowed.
     const double wanted = 0.5 * state_.norm / state_.bound;
     const double factor = std::clamp(wanted, 1e-4, options_.tighten);
     eps_ *= factor;
     delta_ *= factor;
   }
-  return false;
 }
 
 /// True if F is curved only through few lower variables: see the class comment.
@@ -243,23 +241,22 @@ void Maid::step() {
     started_ = true;
     gauss_newton_ = options_.direction == "gauss-newton" ||
                     (options_.direction == "auto" && options_.memory > 0 && flat_but_for_y());
-    report_.finished = !refine();
+    refine();
   }
-  bool moved = false;
-  for (std::int64_t j = 0; j < 60 && !moved && !report_.finished; ++j) {
-    moved = search(j + 10);
-    if (moved) break;
+  // Where the bound cannot be brought below the hypergradient F may still fall for certain.
+  bool moved = search(10);
+  for (std::int64_t j = 1; j < 60 && !moved && eps_ >= accuracy_floor; ++j) {
     eps_ *= options_.tighten;
     delta_ *= options_.tighten;
-    report_.finished = eps_ < accuracy_floor || !refine();
+    refine();
+    moved = search(j + 10);
   }
   if (moved) {
     eps_ *= options_.relax;
     delta_ *= options_.relax;
-    report_.finished = !refine();
+    refine();
     remember();
-  }
-  if (report_.finished || !moved) {
+  } else {
     report_.finished = true;
     report_.message =
         fmt::format("accuracy floor: no better step within rounding (eps {:.1e})", eps_);

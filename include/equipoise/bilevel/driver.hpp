@@ -19,6 +19,7 @@ struct DriverOptions {
   double lower_step = 0.0, linear_step = 0.0, outer_step = 0.0;  ///< 0 chooses
   double decay = 0.0;            ///< all steps are multiplied by (t + 1)^-decay
   double outer_decay = 0.0;      ///< the step of x by this too
+  double fade = 0.0;             ///< alpha and beta are multiplied by (t + 1)^-fade
   std::string policy = "plain";  ///< how x moves along z; see `StepPolicy`
   std::int64_t window = 0;       ///< of the resilient policy; 0 takes a pass over all samples
   double longest = 1.0;          ///< most an entry of x moves in a window of the resilient policy
@@ -71,6 +72,7 @@ class Driver final : public MethodBase {
   [[nodiscard]] double smoothness();
   void follow_smoothness();
   [[nodiscard]] double factor(std::int64_t t) const;
+  [[nodiscard]] EstimatorConstants constants() const;
   [[nodiscard]] std::int64_t window() const;
   [[nodiscard]] bool full(std::int64_t t) const;
   void position(std::int64_t i, std::int64_t moves, Out y, Out v) const;

@@ -60,7 +60,7 @@ class Maid final : public MethodBase {
   [[nodiscard]] double accuracy() const { return eps_; }
 
  private:
-  bool refine();
+  void refine();
   bool search(std::int64_t most);
   bool search_along(std::int64_t most, bool newton);
   void aim();
