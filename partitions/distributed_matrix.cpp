@@ -7,6 +7,7 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <tuple>
 #include <utility>
 
@@ -24,10 +25,30 @@ void check(std::span<const Triplet> entries, const Partition& rows, const Partit
   }
 }
 
+/// In order of (row, column): by buckets of rows, which takes linear time where the columns of a
+/// row come in order, as those of a matrix held by columns do.
 void sort_by_position(std::vector<Triplet>& entries) {
-  std::sort(entries.begin(), entries.end(), [](const Triplet& a, const Triplet& b) {
+  const auto before = [](const Triplet& a, const Triplet& b) {
     return std::tie(a.row, a.column) < std::tie(b.row, b.column);
-  });
+  };
+  if (std::is_sorted(entries.begin(), entries.end(), before)) return;
+  const auto [least, most] =
+      std::minmax_element(entries.begin(), entries.end(),
+                          [](const Triplet& a, const Triplet& b) { return a.row < b.row; });
+  const std::int64_t first = least->row, rows = most->row - first + 1;
+  if (rows > std::ssize(entries)) return std::sort(entries.begin(), entries.end(), before);
+  std::vector<std::ptrdiff_t> next(static_cast<std::size_t>(rows) + 1);
+  const auto bucket = [&](const Triplet& t) { return static_cast<std::size_t>(t.row - first); };
+  for (const Triplet& t : entries) ++next[bucket(t) + 1];
+  std::partial_sum(next.begin(), next.end(), next.begin());
+  std::vector<Triplet> sorted(entries.size());
+  for (const Triplet& t : entries) sorted[static_cast<std::size_t>(next[bucket(t)]++)] = t;
+  entries = std::move(sorted);
+  std::ptrdiff_t begin = 0;
+  for (std::size_t row = 0; row < static_cast<std::size_t>(rows); begin = next[row++]) {
+    const auto from = entries.begin() + begin, to = entries.begin() + next[row];
+    if (!std::is_sorted(from, to, before)) std::sort(from, to, before);
+  }
 }
 
 /// Adds entries of equal position. They arrive in an order that depends on who held them, so the

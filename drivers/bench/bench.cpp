@@ -28,6 +28,9 @@ const std::vector<Bench>& benches() {
          return bench_times(comm, {"problem.name=traffic", "bench.levels=[1e-4, 1e-8, 1e-12]"},
                             words);
        }},
+      {"products", "an iteration on a linear program next to plain sparse products",
+       bench_products},
+      {"scaling", "one case on 1, 2, 4, ... ranks: time and memory per rank", bench_scaling},
       {"obstacle", "the obstacle problem next to PETSc's SNESVI", bench_obstacle},
       {"bilevel-trials", "many bilevel runs from a list, continued where it was interrupted",
        bench_bilevel_trials},

@@ -30,6 +30,10 @@ int bench_convergence(const parallel::Comm& comm, const Words& words);
 int bench_obstacle(const parallel::Comm& comm, const Words& words);
 int bench_pareto_farm(const parallel::Comm& comm, const Words& words);
 int bench_pareto_pde(const parallel::Comm& comm, const Words& words);
+int bench_products(const parallel::Comm& comm, const Words& words);
+/// One case on the first 1, 2, 4, ... of the ranks: steps, seconds, memory and bytes per rank; a
+/// random linear program where none is named.
+int bench_scaling(const parallel::Comm& comm, const Words& words);
 /// When a method reached each of `bench.levels`, with the bytes it moved and the memory it took;
 /// `defaults` stand before the words. `bench lp` and `bench traffic` are this.
 int bench_times(const parallel::Comm& comm, const Words& defaults, const Words& words);

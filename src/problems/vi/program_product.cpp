@@ -15,7 +15,7 @@ using partition::Message;
 using partition::Triplet;
 
 constexpr int tag = 7311;
-constexpr std::ptrdiff_t leaf_entries = 16;
+constexpr std::ptrdiff_t leaf_entries = 32;
 constexpr std::size_t deepest = 40;
 
 /// A half of a line, which another rank sums.
@@ -116,9 +116,11 @@ ProgramProduct::ProgramProduct(const parallel::Comm& comm, const partition::Layo
       owned_(static_cast<std::size_t>(across.owned(comm.rank()).size())),
       owned_lines_(static_cast<std::size_t>(lines.owned(comm.rank()).size())),
       halo_(comm, across.coordinates(), {}) {
-  std::sort(entries.begin(), entries.end(), [](const Triplet& a, const Triplet& b) {
+  const auto before = [](const Triplet& a, const Triplet& b) {
     return std::tie(a.row, a.column) < std::tie(b.row, b.column);
-  });
+  };
+  if (!std::is_sorted(entries.begin(), entries.end(), before))
+    std::sort(entries.begin(), entries.end(), before);
   Builder builder(comm, across);
   const std::int64_t first_line = lines.owned(comm.rank()).begin;
   auto from = entries.cbegin();

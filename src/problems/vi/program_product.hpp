@@ -17,10 +17,10 @@ namespace equipoise::problems {
 /// line may be much longer than its share of the ranks: the capacity of a road that every
 /// commodity uses, the demand of a place that every source may serve.
 ///
-/// A line is summed by halves: the chunks of the vector are halved until at most 16 of the line's
+/// A line is summed by halves: the chunks of the vector are halved until at most 32 of the line's
 /// entries are left, those are added in ascending order, and the halves are added going back. The
 /// tree depends on the matrix and the chunks alone, so the bits do not depend on the number of
-/// ranks. A half of more than 16 entries whose columns all belong to one other rank is summed
+/// ranks. A half of more than 32 entries whose columns all belong to one other rank is summed
 /// there, and one number comes back instead of the entries' part of the vector; other foreign
 /// entries come by halo.
 ///
