@@ -179,7 +179,9 @@ class Parser {
       seen_objective_ = true;
     }
     const auto [at, fresh] = rows_.emplace(field_[1], row);
-    if (!fresh) refuse("row {} stands twice, first in line {}", field_[1], at->second.line);
+    if (!fresh)
+      refuse("row {} stands twice, first in line {}; remove or rename one", field_[1],
+             at->second.line);
     if (row.index < 0) return;
     p_.row_names.emplace_back(field_[1]);
     last_column_of_row_.push_back(-1);

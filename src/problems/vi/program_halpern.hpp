@@ -88,6 +88,7 @@ class HalpernPdhg final : public solve::Method {
   bool prove_unbounded(Vector x);
   bool on_course();
   bool polish();
+  void solve_parts(std::int64_t most, double& allowed, Vector& x, Vector& y);
   double polish_cost(const LocalProgram& local, double allowed);
   bool solve_part(const ProgramPart& part, GatheredPart& local, Vector& x, Vector& y);
   void take(const RelativeKkt& kkt);

@@ -108,7 +108,10 @@ ProgramPart open_part(const parallel::Comm& comm, ScaledProgram& scaled, double 
     beyond[j] = std::max({0.0, scaled.lower[j] - next, next - scaled.upper[j]});
   }
   ProgramPart part;
-  part.rows = nearest(comm, inside, count(comm, inside, 0.0));
+  std::int64_t active = 0;  // inequalities
+  for (std::size_t i = 0; i < y.size(); ++i)
+    active += inside[i] == 0.0 && scaled.row_lower[i] < scaled.row_upper[i];
+  part.rows = nearest(comm, inside, comm.sum(active));
   const std::int64_t rows = comm.sum(std::count(part.rows.begin(), part.rows.end(), 1));
   part.columns = nearest(comm, beyond, columns_per_row * rows);
   for (std::size_t i = 0; i < y.size(); ++i) {

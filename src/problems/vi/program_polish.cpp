@@ -24,8 +24,25 @@ double HalpernPdhg::polish_cost(const LocalProgram& local, double allowed) {
   }));
 }
 
-/// What the pair leaves open, where that is little, solved and chosen anew until nothing outside is
-/// violated; then the whole program, where its factorisation is cheap.
+/// What the pair leaves open, while it has at most `most` coefficients and its factorisation is
+/// cheap enough: solved and chosen anew until nothing outside is violated.
+void HalpernPdhg::solve_parts(std::int64_t most, double& allowed, Vector& x, Vector& y) {
+  most = std::min(options_.polish_nonzeros, most);
+  for (int k = 0; k < most_parts && report_.residual > tolerance_; ++k) {
+    const ProgramPart part = open_part(comm_, scaled_, eta_ / weight_, eta_ * weight_, x, y);
+    // A file has been whole on rank 0 before.
+    if (program_->generator && traveling_nonzeros(comm_, *program_, part) > most) return;
+    GatheredPart local = gather_part(comm_, scaled_, part, x, y);
+    if (local.nonzeros > most) return;
+    const double cost = polish_cost(local.program, allowed);
+    if (cost > allowed) return;
+    allowed -= cost;
+    if (!solve_part(part, local, x, y)) return;
+  }
+}
+
+/// Small parts; then the whole program, where its factorisation is cheap; then any part whose
+/// factorisation is, because it lacks the rows that fill the whole's.
 bool HalpernPdhg::polish() {
   const DistributedProgram& p = *program_;
   const std::int64_t all = p.nonzeros + p.quadratic_nonzeros;
@@ -38,27 +55,21 @@ bool HalpernPdhg::polish() {
     for (std::size_t j = 0; j < x.size(); ++j) x[j] /= scaled_.column_scale[j];
     for (std::size_t i = 0; i < y.size(); ++i) y[i] /= scaled_.row_scale[i];
   };
-  from_best();
   const double before = report_.residual;
-  const std::int64_t most = std::min(options_.polish_nonzeros, all / small_part);
-  for (int k = 0; k < most_parts && report_.residual > tolerance_ && !quadratic(); ++k) {
-    const ProgramPart part = open_part(comm_, scaled_, eta_ / weight_, eta_ * weight_, x, y);
-    // A file has been whole on rank 0 before.
-    if (p.generator && traveling_nonzeros(comm_, p, part) > most) break;
-    GatheredPart local = gather_part(comm_, scaled_, part, x, y);
-    if (local.nonzeros > most) break;
-    const double cost = polish_cost(local.program, allowed);
-    if (cost > allowed) break;
-    allowed -= cost;
-    if (!solve_part(part, local, x, y)) break;
-  }
-  if (report_.residual > tolerance_ && all <= options_.polish_nonzeros &&
-      whole_polish_cost_ <= allowed) {
+  from_best();
+  if (!quadratic()) solve_parts(all / small_part, allowed, x, y);
+  bool dear = all > options_.polish_nonzeros || whole_polish_cost_ > allowed;
+  if (report_.residual > tolerance_ && !dear) {
     from_best();
     const ProgramPart whole = whole_program(p, comm_.rank());
     GatheredPart local = gather_part(comm_, scaled_, whole, x, y);
     whole_polish_cost_ = polish_cost(local.program, allowed);
-    if (whole_polish_cost_ <= allowed) (void)solve_part(whole, local, x, y);
+    dear = whole_polish_cost_ > allowed;
+    if (!dear) (void)solve_part(whole, local, x, y);
+  }
+  if (report_.residual > tolerance_ && dear && !quadratic()) {
+    from_best();
+    solve_parts(all, allowed, x, y);
   }
   if (report_.finished) return true;
   const bool better = report_.residual < before;
