@@ -24,8 +24,8 @@ class KnownProgramsTest : public testing::Test {
 TEST_F(KnownProgramsTest, EveryAnswerIsFoundAndProved) {
   for (std::uint64_t number = 0; number < programs; ++number) {
     const KnownProgram known = KnownProgramMaker(number).make();
-    LinearProgramInstance instance(comm_,
-                                   DistributedProgram::spread(comm_, known.program, "known"));
+    const formats::MpsProgram held = comm_.rank() == 0 ? known.program : formats::MpsProgram();
+    LinearProgramInstance instance(comm_, DistributedProgram::spread(comm_, held, "known"));
     state::Config config;
     const auto method = instance.make_method("halpern-pdhg", config);
     solve::StopOptions stop;
