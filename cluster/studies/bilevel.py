@@ -171,15 +171,17 @@ def speedup(book):
 
 
 # ---- the same on weights of rows, and with version 1 and decaying steps --------------------------------
-WEIGHTS = ["problem.name=temperature", "problem.data=libsvm/splice.txt", "problem.train_rows=800", "problem.blocks=100",
+TEMPERATURES = 20  # an evaluation of F solves as many lower problems
+WEIGHTS = ["problem.name=temperature", "problem.data=libsvm/splice.txt", "problem.train_rows=800", f"problem.blocks={TEMPERATURES}",
            "problem.regulariser=0.05"]
+CELLS = [(2, 32), (5, 8), (5, 32), (5, 128), (10, 8), (10, 32), (10, 128), (20, 32)]
 GAIN = 0.04  # of F(0) = .6083; maid ends .051 below
 
 
 def weights_trial(variant, e0, t0, sampled, batch, seed, target):
     alpha = min(1.0, A0 * batch)
-    eta, tau = e0 * sampled / BLOCKS * math.sqrt(alpha), t0 * math.sqrt(alpha)
-    expected = 3.4e6 * BLOCKS / sampled / math.sqrt(batch) / e0
+    eta, tau = e0 * sampled / TEMPERATURES * math.sqrt(alpha), t0 * math.sqrt(alpha)
+    expected = 3.4e6 * TEMPERATURES / sampled / math.sqrt(batch) / e0
     words = [*WEIGHTS, *VARIANTS[variant], f"run.seed={seed}", f"method.blocks={sampled}", f"method.batch={batch}",
              f"method.alpha={alpha:.6g}", f"method.lower_step={tau:.6g}", f"method.outer_step={eta:.6g}",
              f"method.evaluate_every={max(1, round(expected / 10))}"]
@@ -191,11 +193,11 @@ def hits_of(found, trials, column, level):
     return [hit(found[t["id"]], column, level) for t in trials]
 
 
-def fitted(label, found, cells, column, level):
+def fitted(label, found, cells, column, level, blocks=BLOCKS):
     """Rows of the table, by cell; prints the exponents from the runs with I < m that arrive."""
     rows = [(label, i, b, hits_of(found, trials, column, level)) for (i, b), trials in cells.items()]
-    points = [(i, b, h[0]) for _, i, b, hits in rows for h in hits if h and i < BLOCKS]
-    runs = sum(len(hits) for _, i, _, hits in rows if i < BLOCKS)
+    points = [(i, b, h[0]) for _, i, b, hits in rows for h in hits if h and i < blocks]
+    runs = sum(len(hits) for _, i, _, hits in rows if i < blocks)
     if len(points) > 10:
         p, dp, q, dq = fit(points)
         print(f"- {label}: T ~ I^-{p:.3f} B^-{q:.3f}, 95 % intervals +-{dp:.3f} and +-{dq:.3f} from {len(points)} "
@@ -212,13 +214,13 @@ def cells_table(rows):
 
 
 def weights(book):
-    """I and B on the weights of splice, three seeds."""
+    """I and B on the weights of splice, 20 temperatures, two seeds."""
     start = book.run("weights start", [trial("start", [*WEIGHTS, "method.name=implicit", "method.step=1e-12"], 1)])
     target = start["start"]["curve"]["objective"][0] - GAIN
     rows = []
     for variant in ("bsvrb", "sgd"):
-        grid = [(e0, t0) for e0 in (2000, 6000, 18000) for t0 in (0.02, 0.06)]
-        made = {g: [weights_trial(variant, *g, 10, 32, seed, target) for seed in (101, 102)] for g in grid}
+        grid = [(e0, t0) for e0 in (6000, 18000) for t0 in (0.01, 0.02)]
+        made = {g: [weights_trial(variant, *g, 5, 32, seed, target) for seed in (101, 102)] for g in grid}
         found = book.run(f"weights tune {variant}", [t for ts in made.values() for t in ts])
         times = {g: hits_of(found, ts, "objective", target) for g, ts in made.items()}
         whole = {g: statistics.median(h[0] for h in hits) for g, hits in times.items() if all(hits)}
@@ -226,15 +228,12 @@ def weights(book):
             print(f"{variant}: no steps of the grid arrive")
             continue
         best = min(whole, key=whole.get)
-        print(f"- {variant}: e0, t0 at I = 10, B = 32: {best} ({whole[best]:.0f} iterations)")
-        settings = {variant: best}
-        if variant == "bsvrb":
-            settings["bsvrb, half steps"] = tuple(step / 2 for step in best)
-        for label, setting in settings.items():
-            cells = {(i, b): [weights_trial(variant, *setting, i, b, seed, target) for seed in (1, 2, 3)]
-                     for i in (5, 10, 25, 50, 100) for b in (8, 32, 128)}
+        print(f"- {variant}: e0, t0 at I = 5, B = 32: {best} ({whole[best]:.0f} iterations)")
+        half = tuple(step / 2 for step in best)
+        for label, setting, where in ((f"{variant}, half steps", half, CELLS), (variant, best, [(5, 32)])):
+            cells = {(i, b): [weights_trial(variant, *setting, i, b, seed, target) for seed in (1, 2)] for i, b in where}
             found = book.run(f"weights {variant}", [t for ts in cells.values() for t in ts])
-            rows += fitted(label, found, cells, "objective", target)
+            rows += fitted(label, found, cells, "objective", target, TEMPERATURES)
     cells_table(rows)
     return True
 
@@ -243,11 +242,11 @@ SETTINGS = {  # e0, t0, words, how many times longer than constant steps they ma
     "bsvrb": ("bsvrb", 0.1, 0.2, [], 4),
     "bsvrb, beta .02": ("bsvrb", 0.1, 0.2, ["method.beta=0.02"], 4),
     "bsvrb, alpha and beta .02": ("bsvrb", 0.1, 0.2, ["method.beta=0.02", "method.alpha=0.02"], 4),
-    "bsvrb, decay 1/3, constants 2/3": ("bsvrb", 0.4, 0.8, ["method.decay=0.3333", "method.fade=0.6667"], 80),
-    "bsvrb, decay 1/3": ("bsvrb", 0.4, 0.8, ["method.decay=0.3333"], 80),
     "sgd": ("sgd", 0.1, 0.1, [], 4),
-    "sgd, decay 1/3": ("sgd", 0.4, 0.8, ["method.decay=0.3333"], 80),
-    "sgd, decay 1/2": ("sgd", 0.4, 0.8, ["method.decay=0.5"], 80),
+    "bsvrb, decay 1/3, constants 2/3": ("bsvrb", 0.4, 0.8, ["method.decay=0.3333", "method.fade=0.6667"], 20),
+    "bsvrb, decay 1/3": ("bsvrb", 0.4, 0.8, ["method.decay=0.3333"], 20),
+    "sgd, decay 1/3": ("sgd", 0.4, 0.8, ["method.decay=0.3333"], 20),
+    "sgd, decay 1/2": ("sgd", 0.4, 0.8, ["method.decay=0.5"], 20),
 }
 
 
@@ -261,7 +260,7 @@ def variants(book):
     for label, (variant, e0, t0, more, patience) in SETTINGS.items():
         for i in (10, 25, 50):
             made = []
-            for seed in range(1, 6):
+            for seed in range(1, 3 if patience > 4 else 6):
                 base = speedup_trial(variant, e0, t0, i, 32, seed)
                 made.append({**base, "id": f"{label} {base['id']}", "words": base["words"] + more,
                              "iterations": patience * base["iterations"], "residual": TARGET / 5 * 1.37})
@@ -468,14 +467,17 @@ BARS |= {"maid": ([], 30), "implicit": ([f"method.step={STEP}"], 100),
 
 
 PENALTIES = ["problem.name=selection", "problem.train=libsvm/a9a", "problem.validation=libsvm/a9a.t", "run.seed=1"]
+SUPPORT = ["problem.name=svm", "problem.groups=0", "problem.start=-1", "run.seed=1"]
+CONSTRAINED = {"lv-hba": (["method.growth=0.1", "method.step=0.5", "method.evaluate_every=2000"], 40000),
+               "lv-hba, steps of 1": (["method.growth=0.1", "method.step=1", "method.evaluate_every=2000"], 100000)}
 TUNING = {"stn": (["method.batch=256", "method.outer_step=30", "method.evaluate_every=200"], 2000), "maid": ([], 30)}
 
 
-def shares(book, name, problem, rows, bar=0.25):
+def shares(book, name, problem, rows, bar=0.25, start=("method.name=implicit", "method.step=1e-12")):
     """Runs `rows` on one problem; each must gain `bar` of the decrease that the best of them finds."""
-    found = book.run(name, [trial(method, [*problem, f"method.name={method}", *words], iterations)
+    found = book.run(name, [trial(method, [*problem, f"method.name={method.split(',')[0]}", *words], iterations)
                             for method, (words, iterations) in rows.items()]
-                     + [trial("start", [*problem, "method.name=implicit", "method.step=1e-12"], 1)])
+                     + [trial("start", [*problem, *start], 1)])
     start = found["start"]["curve"]["objective"][0]
     best = min(v for r in found.values() for v in r.get("curve", {}).get("objective", []) if v is not None)
     good = True
@@ -495,7 +497,17 @@ def shares(book, name, problem, rows, bar=0.25):
 def methods(book):
     rows = shares(book, "methods", ROWS, BARS)
     print("\nA response model of 800 weights takes long to train: stn has one penalty per feature of a9a.\n")
-    return shares(book, "methods on penalties", PENALTIES, TUNING) and rows
+    penalties = shares(book, "methods on penalties", PENALTIES, TUNING)
+    print("\nConstraints kept: 100 penalties of a support-vector machine.\n")
+    constrained = shares(book, "methods with constraints", SUPPORT, CONSTRAINED,
+                         start=("method.name=lv-hba", "method.step=1e-12", "method.evaluate_every=1"))
+    print("\nBSVRB with the published parameters on a9a, 100 temperatures.\n")
+    published = ["problem.name=temperature", "method.name=bsvrb", "method.blocks=10", "method.batch=32", "method.alpha=0.9",
+                 "method.beta=0.9", "method.gamma=1", "method.lower_step=1", "method.radius=10", "method.outer_step=1000",
+                 "method.evaluate_every=1000"]
+    curve = book.run("a9a", [trial("bsvrb", published, 3000)])["bsvrb"]["curve"]["objective"]
+    print(f"F after 1000, 2000, 3000 iterations: {curve}")
+    return rows and penalties and constrained and curve[-1] < curve[0]
 
 
 def main():

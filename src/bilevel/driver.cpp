@@ -3,9 +3,6 @@
 #include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 
-#include <Eigen/Cholesky>
-#include <Eigen/Eigenvalues>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -17,54 +14,6 @@ constexpr std::string_view needed[] = {"hvp_yy_g", "jvp_xy_g"};
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
-
-void DriverOptions::describe(state::OptionVisitor& visit) {
-  visit.choice("lower", lower, estimator_names(), "estimator of the lower variable's direction");
-  visit.choice("linear", linear, estimator_names(), "estimator of the linear system's residual");
-  visit.choice("outer", outer, estimator_names(), "estimator of the hypergradient");
-  visit.choice("sampler", sampler, {"global", "stratified"},
-               "how the blocks of an iteration are drawn");
-  visit.option("blocks", blocks, "blocks per iteration I, 0 for all", state::non_negative);
-  visit.option("batch", batch, "samples per block and level B, 0 for min(64, samples)",
-               state::non_negative);
-  visit.option("lower_step", lower_step, "step of y, 0 for 1 / L, less where estimates get stale",
-               state::non_negative);
-  visit.option("linear_step", linear_step, "step of v, 0 for the step of y", state::non_negative);
-  visit.option("outer_step", outer_step,
-               "step of x, 0 for 0.4 I / m times the step of y, less where estimates get stale",
-               state::non_negative);
-  visit.option("decay", decay, "steps fall like (t + 1)^-decay", {0.0, 1.0});
-  visit.option("outer_decay", outer_decay, "the step of x falls like (t + 1)^-outer_decay besides",
-               {0.0, 1.0});
-  visit.option("fade", fade, "alpha and beta fall like (t + 1)^-fade", {0.0, 1.0});
-  visit.choice("policy", policy, StepPolicy::names(), "how x moves along the hypergradient");
-  visit.option("window", window,
-               "iterations of a window of the resilient policy, 0 for all samples",
-               state::non_negative);
-  visit.option("longest", longest, "most an entry of x moves in a window of the resilient policy",
-               state::positive);
-  visit.option("most", most, "largest factor on a step of the resilient policy", {1.0, 1e9});
-  visit.option("beta", constants.beta, "constant of moving average and STORM", state::probability);
-  visit.option("alpha", constants.alpha, "constant of MSVR", state::probability);
-  visit.option("gamma", constants.gamma, "correction of MSVR, negative for 1 - alpha");
-  visit.option("radius", radius, "bound on the norm of v", state::positive);
-  visit.option("move_all", move_all, "move blocks that were not sampled, too (lazily)");
-  visit.option("period", period, "iterations between full passes of SARAH, 0 for samples / (2 B)",
-               state::non_negative);
-  visit.option("coin", coin, "probability of a full pass of PAGE, 0 for B / samples", {0.0, 1.0});
-  visit.option("stage", stage, "first stage length of the restarted version, 0 for none",
-               state::non_negative);
-  visit.option("track_hessian", track_hessian, "estimate Hyy instead of v (dy <= 500)");
-  visit.option("hessian_low", hessian_low, "smallest eigenvalue of the tracked Hessian",
-               state::positive);
-  visit.option("hessian_high", hessian_high, "largest eigenvalue of the tracked Hessian",
-               state::positive);
-  visit.option("table_limit", table_limit, "bytes of SAGA tables a rank may hold", state::positive);
-  visit.option("evaluate_every", evaluate_every,
-               "iterations between evaluations of the hypergradient, 0 for never",
-               state::non_negative);
-  exchange.describe(visit);
-}
 
 Driver::Driver(const Setup& setup, DriverOptions options)
     : MethodBase(setup, options.exchange.setting(setup.seed), "of three streams", needed),
@@ -421,48 +370,6 @@ std::vector<std::pair<std::string, std::string>> Driver::notes() const {
   return {{"steps", fmt::format("lower {:.3g}, linear {:.3g}, outer {:.3g}", tau_, tau_v_, eta_)},
           {"sampling", fmt::format("{} of {} blocks, {}", sampler_.sampled(), blocks_.count(),
                                    options_.sampler)}};
-}
-
-Out Driver::hessian_of(std::vector<double>& data, std::int64_t i) const {
-  const auto width = at(blocks_.largest_dim() * blocks_.largest_dim());
-  const auto dy = at(oracle_.view().dim_inner(i));
-  return Out(data).subspan(at(i - blocks_.owned().begin) * width, dy * dy);
-}
-
-/// Version 1: h_y, and h_x = grad_x f - Hxy H^{-1} grad_y f with the tracked Hessian H.
-void Driver::hessian_direction(std::int64_t i, In x, In y, const std::vector<double>& hessian,
-                               Raw& raw) {
-  const auto dy = y.size();
-  const auto n = static_cast<Eigen::Index>(dy);
-  const Out slope = Out(raw.linear).first(dy);
-  oracle_.grad_y_g(i, lower_batch_, x, y, Out(raw.lower).first(dy));
-  oracle_.grad_y_f(i, upper_batch_, x, y, slope);
-  const auto width = at(blocks_.largest_dim() * blocks_.largest_dim());
-  const double* data = hessian.data() + at(i - blocks_.owned().begin) * width;
-  Eigen::Map<Eigen::VectorXd> v(slope.data(), n);
-  v = Eigen::Map<const Eigen::MatrixXd>(data, n, n).ldlt().solve(v).eval();
-  project_ball(options_.radius, slope);
-  oracle_.jvp_xy_g(i, lower_batch_, x, y, slope, raw.outer);
-  const Out upper = Out(raw.scratch).first(x.size());
-  oracle_.grad_x_f(i, upper_batch_, x, y, upper);
-  for (std::size_t k = 0; k < x.size(); ++k) raw.outer[k] = upper[k] - raw.outer[k];
-}
-
-/// Version 1: one update of the tracked Hessian, made symmetric, its eigenvalues clipped.
-void Driver::track(std::int64_t i, In y, In y_old, const Blend& b) {
-  const Out h = hessian_of(hessian_, i), old = hessian_of(old_hessian_, i);
-  std::vector<double> now(h.size()), before(h.size());
-  oracle_.hess_yy_g(i, lower_batch_, x_, y, now);
-  if (b.previous != 0.0) oracle_.hess_yy_g(i, lower_batch_, old_x_, y_old, before);
-  std::copy(h.begin(), h.end(), old.begin());
-  update(b, now, before, h);
-  if (!all_finite(h)) return;
-  const auto n = static_cast<Eigen::Index>(y.size());
-  Eigen::Map<Eigen::MatrixXd> matrix(h.data(), n, n);
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> eigen(0.5 * (matrix + matrix.transpose()));
-  const Eigen::VectorXd clipped =
-      eigen.eigenvalues().cwiseMax(options_.hessian_low).cwiseMin(options_.hessian_high);
-  matrix = eigen.eigenvectors() * clipped.asDiagonal() * eigen.eigenvectors().transpose();
 }
 
 }  // namespace equipoise::bilevel

@@ -33,7 +33,7 @@ double distance(In a, In b) {
 }  // namespace
 
 void ImplicitOptions::describe(state::OptionVisitor& visit) {
-  visit.choice("linear", linear, {"auto", "cg", "minres", "gmres", "neumann", "direct"},
+  visit.choice("linear", linear, {"auto", "cg", "mfac", "minres", "gmres", "neumann", "direct"},
                "solver of Hyy q = grad_y f");
   visit.option("newton_limit", newton_limit, "most Newton steps of a lower solve",
                state::at_least_one);
@@ -115,7 +115,8 @@ Implicit::Implicit(const Blocks& blocks, CountedOracle& oracle, Exchange& exchan
       options_(std::move(options)),
       solver_(linear_solver(
           oracle.view().lower_convex() || options_.linear != "auto" ? options_.linear : "minres")),
-      newton_(solver_ == LinearSolver::automatic || solver_ == LinearSolver::direct
+      newton_(solver_ == LinearSolver::automatic || solver_ == LinearSolver::direct ||
+                      solver_ == LinearSolver::mfac
                   ? solver_
                   : LinearSolver::cg),
       constants_(static_cast<std::size_t>(blocks.owned().size() * width)) {

@@ -1,4 +1,5 @@
 #include <equipoise/bilevel/krylov.hpp>
+#include <equipoise/bilevel/mfac.hpp>
 #include <equipoise/bilevel/vectors.hpp>
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/random.hpp>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace equipoise::bilevel {
 namespace {
@@ -36,13 +38,14 @@ double residual(const BlockHessian& hessian, In b, In w, Out r) {
 /// `truncated`: a direction of negative curvature ends the iteration, and b itself is taken where
 /// it is the first; otherwise it is an error.
 LinearReport conjugate_gradient(const BlockHessian& hessian, In b, Out w, double tolerance,
-                                std::int64_t limit, bool truncated = false, In kept = {}) {
+                                std::int64_t limit, bool truncated = false,
+                                const std::function<void(Out)>& inverse = {}) {
   Vector r(b.size()), z, p, hp(b.size());
   LinearReport report{0, residual(hessian, b, w, r), false};
   require_finite(report.residual, hessian.block);
   const auto precondition = [&] {
     z = r;
-    if (!kept.empty()) solve_factorised(kept, z);
+    if (inverse) inverse(z);
   };
   precondition();
   p = z;
@@ -183,16 +186,47 @@ LinearReport direct(const BlockHessian& hessian, In b, Out w, double tolerance) 
 LinearReport preconditioned(const BlockHessian& hessian, In b, Out w, double tolerance, Out kept) {
   const auto n = static_cast<std::int64_t>(b.size());
   const std::int64_t few = std::max<std::int64_t>(2, n / 4);
+  const auto inverse = [&](Out r) { solve_factorised(kept, r); };
   std::int64_t spent = 0;
   if (kept[kept_uses] > 0.0) {
-    auto report = conjugate_gradient(hessian, b, w, tolerance, few, false, kept);
+    auto report = conjugate_gradient(hessian, b, w, tolerance, few, false, inverse);
     if (report.converged) return report;
     spent = report.iterations;
   }
   factorise(hessian, kept);
-  auto report = conjugate_gradient(hessian, b, w, tolerance, few, false, kept);
+  auto report = conjugate_gradient(hessian, b, w, tolerance, few, false, inverse);
   report.iterations += spent;
   return report;
+}
+
+/// Conjugate gradients preconditioned by M-FAC: the inverse of the empirical Fisher matrix of
+/// gradients over up to 32 parts of the samples, each scaled to a sample's variance; damped by its
+/// mean eigenvalue. One pass of gradients more.
+LinearReport fisher(const BlockHessian& hessian, In b, Out w, double tolerance,
+                    std::int64_t limit) {
+  auto& oracle = hessian.oracle;
+  const std::int64_t n = oracle.view().num_samples(hessian.block, Level::lower);
+  const auto parts = std::min<std::int64_t>(32, n);
+  std::vector<Vector> gradients(static_cast<std::size_t>(parts), Vector(b.size()));
+  std::vector<std::int64_t> batch;
+  double trace = 0.0;
+  for (std::int64_t k = 0; k < parts; ++k) {
+    batch.clear();
+    for (std::int64_t j = n * k / parts; j < n * (k + 1) / parts; ++j) batch.push_back(j);
+    Vector& g = gradients[static_cast<std::size_t>(k)];
+    oracle.grad_y_g(hessian.block, batch, hessian.x, hessian.y, g);
+    for (double& entry : g) entry *= std::sqrt(static_cast<double>(batch.size()));
+    trace += dot(g, g) / static_cast<double>(parts);
+  }
+  require_finite(trace, hessian.block);
+  InverseFisher inverse(std::ssize(b), parts,
+                        trace > 0.0 ? trace / static_cast<double>(b.size()) : 1.0);
+  for (const auto& g : gradients) inverse.push(g);
+  Vector right(b.size());
+  return conjugate_gradient(hessian, b, w, tolerance, limit, false, [&](Out r) {
+    std::copy(r.begin(), r.end(), right.begin());
+    inverse.apply(right, r);
+  });
 }
 
 }  // namespace
@@ -228,8 +262,9 @@ LinearSolver linear_solver(const std::string& name) {
   if (name == "gmres") return LinearSolver::gmres;
   if (name == "neumann") return LinearSolver::neumann;
   if (name == "direct") return LinearSolver::direct;
+  if (name == "mfac") return LinearSolver::mfac;
   throw ConfigurationError(
-      "unknown linear solver `{}`; take auto, cg, minres, gmres, neumann or direct", name);
+      "unknown linear solver `{}`; take auto, cg, mfac, minres, gmres, neumann or direct", name);
 }
 
 LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b, Out w,
@@ -253,6 +288,8 @@ LinearReport solve_linear(LinearSolver solver, const BlockHessian& hessian, In b
       return minimal_residual(hessian, b, w, tolerance, limit, false);
     case LinearSolver::neumann:
       return fixed_point(hessian, b, w, tolerance, limit, smoothness);
+    case LinearSolver::mfac:
+      return fisher(hessian, b, w, tolerance, limit);
     case LinearSolver::direct:
       return direct(hessian, b, w, tolerance);
   }

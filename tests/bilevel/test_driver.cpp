@@ -118,12 +118,16 @@ TEST(Driver, SampledBlocksFallToAnEighth) {
   struct Preset {
     const char *y, *v, *x;
     bool all, hessian;
+    std::int64_t stage = 0;
   };
   std::size_t row = 0;
   for (const auto& p :
        {Preset{"sgd", "sgd", "sgd", false, false}, Preset{"sgd", "sgd", "average", false, false},
         Preset{"storm", "storm", "storm", false, false},
-        Preset{"msvr", "msvr", "storm", true, false},
+        Preset{"saga", "saga", "saga", false, false},
+        Preset{"sarah", "sarah", "sarah", false, false},
+        Preset{"page", "page", "page", false, false}, Preset{"msvr", "msvr", "storm", true, false},
+        Preset{"msvr", "msvr", "storm", true, false, 1000},
         Preset{"msvr", "msvr", "storm", true, true}}) {
     auto options = streams(p.y, p.v, p.x);
     if (!mine(row++)) continue;
@@ -132,11 +136,12 @@ TEST(Driver, SampledBlocksFallToAnEighth) {
     options.outer_step = 0.02;
     options.move_all = p.all;
     options.track_hessian = p.hessian;
+    options.stage = p.stage;
     std::vector<double> ends;
     for (std::uint64_t seed = 1; seed <= 5; ++seed)
       ends.push_back(run(noisy(), options, 1500, seed));
     std::sort(ends.begin(), ends.end());
-    EXPECT_LE(ends[2], 1.372 / 8.0) << p.y << " " << p.x << " " << p.hessian;
+    EXPECT_LE(ends[2], 1.372 / 8.0) << p.y << " " << p.x << " " << p.hessian << p.stage;
   }
 }
 

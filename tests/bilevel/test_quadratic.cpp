@@ -98,7 +98,7 @@ TEST(Quadratic, CheckFindsAWrongHessian) {
 }
 
 TEST(Implicit, EveryLinearSolverGivesTheClosedForm) {
-  for (const std::string linear : {"cg", "minres", "gmres", "neumann", "direct"}) {
+  for (const std::string linear : {"cg", "mfac", "minres", "gmres", "neumann", "direct"}) {
     const auto problem = make({50, 10, 5});
     const bilevel::OracleView view(problem);
     const Blocks blocks(world(), view, 64);
@@ -167,6 +167,39 @@ TEST(Linear, ZeroRightHandSideAndIterationCap) {
   const auto spectrum = bilevel::estimate_spectrum({oracle, 1, {}, x, y}, 40);
   EXPECT_NEAR(spectrum.smallest, 0.5, 1e-10);
   EXPECT_NEAR(spectrum.largest, 2.0, 1e-10);
+}
+
+// A kept factor is exact where it was made: one product more than the dense Hessian's dy. It serves
+// other right-hand sides, and another Hessian until that takes more than a quarter of dy products.
+TEST(Linear, KeptFactorServesUntilItIsStale) {
+  constexpr std::size_t dy = 12;
+  const MultiBlockQuadratic problem({4, 3, dy}, {0, 4});
+  bilevel::CountedOracle oracle{bilevel::OracleView(problem)};
+  const auto products = [&] {
+    return oracle.counts()[bilevel::CountedOracle::hessian_vector] /
+           problem.num_samples(0, bilevel::Level::lower);
+  };
+  const std::vector<double> x(3), y(dy);
+  std::vector<double> b(dy), w(dy), check(dy), kept(bilevel::kept_header + dy * dy);
+  const auto solve = [&](std::int64_t block, double first) {
+    for (std::size_t k = 0; k < dy; ++k) b[k] = first + std::cos(static_cast<double>(k));
+    std::fill(w.begin(), w.end(), 0.0);
+    oracle.clear();
+    const auto report = bilevel::solve_linear(
+        bilevel::LinearSolver::automatic, {oracle, block, {}, x, y}, b, w, 1e-12, 100, 0.0, kept);
+    EXPECT_TRUE(report.converged) << report.residual;
+    const auto count = products();
+    oracle.hvp_yy_g(block, {}, x, y, w, check);
+    for (std::size_t k = 0; k < dy; ++k) EXPECT_NEAR(check[k], b[k], 1e-11);
+    return count;
+  };
+  const auto n = static_cast<std::int64_t>(dy);
+  EXPECT_LE(solve(0, 1.0), n + 2);
+  EXPECT_NEAR(kept[bilevel::kept_smallest], 0.5, 1e-12);
+  EXPECT_NEAR(kept[bilevel::kept_largest], 2.0, 1e-12);
+  EXPECT_LE(solve(0, -3.0), 2);
+  EXPECT_LE(solve(1, 1.0), n / 4 + n + 2);
+  EXPECT_LE(solve(1, 2.0), 2);
 }
 
 }  // namespace

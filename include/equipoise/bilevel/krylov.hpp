@@ -26,7 +26,7 @@ struct BlockHessian {
 
 /// Which solver of Hyy w = b; `automatic` is `direct` where the oracle has hess_yy_g and dy <=
 /// dense_limit, else `cg`; `truncated` is `cg` that stops where the curvature is not positive.
-enum class LinearSolver { automatic, cg, minres, gmres, neumann, truncated, direct };
+enum class LinearSolver { automatic, cg, minres, gmres, neumann, truncated, direct, mfac };
 inline constexpr std::int64_t dense_limit = 200;
 LinearSolver linear_solver(const std::string& name);
 
@@ -35,7 +35,8 @@ LinearSolver linear_solver(const std::string& name);
 ///
 /// `cg` throws InputError with the block's number when it meets a direction of curvature <= 0: the
 /// lower problem is then not strongly convex. `minres` and `gmres` (modified Gram-Schmidt, no
-/// restart, memory iterations * dy) bear indefinite Hessians. `neumann` is the fixed point w <- w -
+/// restart, memory iterations * dy) bear indefinite Hessians. `mfac` is `cg` preconditioned with
+/// the inverse of an empirical Fisher matrix (InverseFisher). `neumann` is the fixed point w <- w -
 /// (Hyy w - b) / L with `smoothness` = L. `direct` factorises hess_yy_g (dy^3 / 3 flops). NaN
 /// anywhere throws NotFiniteError with the block's number. Cost: one Hessian-vector product an
 /// iteration.
