@@ -128,7 +128,7 @@ case $command in
     build asan -DEQUIPOISE_TEST_RANKS=2 -DEQUIPOISE_TEST_TIMEOUT=1800
     prepare_mpi
     # Leaks are looked for; those of Open MPI's own components are known and left out.
-    export ASAN_OPTIONS=fast_unwind_on_malloc=0 UBSAN_OPTIONS=print_stacktrace=1
+    export ASAN_OPTIONS=fast_unwind_on_malloc=0:malloc_context_size=12 UBSAN_OPTIONS=print_stacktrace=1
     export LSAN_OPTIONS=suppressions=$PWD/tests/sanitize/leaks.supp:print_suppressions=0
     ctest --test-dir build/asan --output-on-failure --no-tests=error --timeout 1800
     build tsan test_threads

@@ -73,7 +73,7 @@ TEST(Acceptance, DefaultStepsDoNotDivergeWhenBlocksAreSampled) {
   }
 }
 
-// specs/bilevel.md B2: eight-point differences of first-order solves, 1e-8 relative.
+// B2 of docs/bilevel-studies.md: eight-point differences of first-order solves, 1e-8 relative.
 TEST(Acceptance, EightPointDifferencesGiveTheHypergradient) {
   const auto problem = shared({50, 10, 5});
   bilevel::DifferenceOptions options;
@@ -90,7 +90,7 @@ TEST(Acceptance, EightPointDifferencesGiveTheHypergradient) {
   EXPECT_LE(bilevel::norm(p), 1e-8 * bilevel::norm(exact));
 }
 
-// specs/bilevel.md B17: bytes of an iteration do not depend on I, B or m; TopK of all entries is
+// B17 of docs/bilevel-studies.md: bytes of an iteration do not depend on I, B or m; TopK of all entries is
 // no compression, to the bit.
 TEST(Acceptance, BytesDependOnTheOuterDimensionAlone) {
   std::vector<std::int64_t> sent;
@@ -126,7 +126,7 @@ TEST(Acceptance, TopKOfEveryEntryIsTheSameBits) {
   EXPECT_EQ(ends[0], ends[1]);
 }
 
-// specs/bilevel.md B19: one inner variable.
+// B19 of docs/bilevel-studies.md: one inner variable.
 TEST(Acceptance, OneInnerVariableWorks) {
   const auto problem = shared({6, 3, 1});
   bilevel::Maid maid({world(), bilevel::OracleView(problem)}, {});

@@ -66,7 +66,7 @@ double run(const QuadraticOptions& q, const DriverOptions& options, int steps,
   return slope(problem, driver.outer());
 }
 
-// specs/bilevel.md B3: tau .5, eta .2, 1500 iterations.
+// B3 of docs/bilevel-studies.md: tau .5, eta .2, 1500 iterations.
 TEST(Driver, SobaReachesRoundingWithoutNoise) {
   EXPECT_LE(run(quiet(), streams("sgd", "sgd", "sgd"), 1500), 1e-10);
 }
@@ -112,7 +112,7 @@ TEST(Driver, VarianceReductionConvergesUnderNoiseWithConstantSteps) {
   }
 }
 
-// specs/bilevel.md B4, setting of 5.5: I = 25, tau .1, eta .02, alpha .2, beta .1, from |gradF|
+// B4 of docs/bilevel-studies.md, setting of 5.5: I = 25, tau .1, eta .02, alpha .2, beta .1, from |gradF|
 // = 1.372.
 TEST(Driver, SampledBlocksFallToAnEighth) {
   struct Preset {

@@ -136,7 +136,7 @@ TEST(Maid, NamesTheCallThatAnOracleLacks) {
   }
 }
 
-/// specs/bilevel.md R5, well conditioned: h = |A2 y + A3 x - b2|^2, f = |A1 y - b1|^2, n = 1000
+/// The well-conditioned quadratic: h = |A2 y + A3 x - b2|^2, f = |A1 y - b1|^2, n = 1000
 /// rows, 10 columns.
 struct LeastSquares {
   using In = bilevel::In;

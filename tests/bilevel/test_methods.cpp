@@ -189,7 +189,7 @@ TEST(Bome, KeepsItsBarrierAndDescends) {
   EXPECT_LE(bilevel::norm(p), 0.1);
 }
 
-// specs/bilevel.md 6.5: relative error of x after 1k, 3k, 10k, 30k iterations with the default row,
+// Bar: relative error of x after 1k, 3k, 10k, 30k iterations with the default row,
 // row scaled.
 TEST(Lvhba, CoupledToyHasThePublishedErrors) {
   const problems::CoupledToy problem({});
@@ -212,7 +212,7 @@ TEST(Lvhba, CoupledToyHasThePublishedErrors) {
   EXPECT_NEAR(method.multipliers()[0], -std::sqrt(300.0), 0.1);
 }
 
-// specs/bilevel.md B10: a constant penalty c leaves the bias 1 / (1.25 c + 1.5).
+// B10 of docs/bilevel-studies.md: a constant penalty c leaves the bias 1 / (1.25 c + 1.5).
 TEST(Lvhba, ConstantPenaltyLeavesItsBias) {
   if (world().size() > 1) GTEST_SKIP() << "one block";
   const problems::CoupledToy problem({});

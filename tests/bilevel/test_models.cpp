@@ -270,7 +270,7 @@ struct Ridge {
 };
 static_assert(bilevel::Oracle<Ridge>);
 
-// specs/bilevel.md 6.7: |w_phi(x) - w*(x)| <= 2e-2 |w*(x)| near x, with the oracle's own model and
+// Bar: |w_phi(x) - w*(x)| <= 2e-2 |w*(x)| near x, with the oracle's own model and
 // the affine one.
 TEST(SelfTuning, TracksRidgeRegressionNearThePenalty) {
   const Ridge ridge;

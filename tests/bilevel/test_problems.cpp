@@ -1,4 +1,4 @@
-// The ready problems on data: promises of their oracles, and figures of specs/bilevel.md section 9.
+// The ready problems on data: promises of their oracles, and reference figures.
 #include <equipoise/bilevel/check.hpp>
 #include <equipoise/bilevel/implicit.hpp>
 #include <equipoise/bilevel/maid.hpp>

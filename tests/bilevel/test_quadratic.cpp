@@ -1,4 +1,4 @@
-// The multi-block quadratic: figures of specs/bilevel.md section 9 (R1), and hypergradients by
+// The multi-block quadratic: reference figures, and hypergradients by
 // every linear solver.
 #include <equipoise/bilevel/check.hpp>
 #include <equipoise/bilevel/implicit.hpp>

@@ -1,4 +1,4 @@
-// The quadratics of the benchopt comparison (specs/bilevel.md section 11, P4), whose samples have
+// The quadratics of the benchopt comparison (the published comparison), whose samples have
 // Hessians of rank one: only their mean is strongly convex.
 #include <equipoise/bilevel/driver.hpp>
 #include <equipoise/bilevel/vectors.hpp>
@@ -148,7 +148,7 @@ parallel::Comm world() {
   return comm;
 }
 
-// specs/bilevel.md B14: squared norm of grad F at most 1e-8, by the published steps. Both sizes
+// B14 of docs/bilevel-studies.md: squared norm of grad F at most 1e-8, by the published steps. Both sizes
 // dealt to the ranks.
 TEST(Yardstick, SabaAndSrbaReachTheClosedForm) {
   struct Size {
