@@ -8,11 +8,11 @@ of three bandwidths (cluster/network/emulate.sh, root), interleaved and repeated
 DIR/runs.jsonl: a study that was interrupted, or that reached --limit, continues. Fitted are, over all problems together,
 
     seconds of an iteration = overload (shared ceil(M/P)/M + replicated) + rounds 2 (P - 1) message_seconds + bytes byte_seconds
-                              + rounds 2 latency + bytes 8 / (bandwidth bandwidth_share)
+                              + rounds 2 latency + bytes 8 / (bandwidth bandwidth_share) + bytes wait_seconds (overload - 1)
 
 where `shared` and `replicated` of a problem follow from its runs on 1 and 2 ranks in shared memory, as `plan` does it,
-overload = max(1, ranks / cores), and the last two terms are those of a network; the emulated one is told no latency, so
-what its packets take is fitted too. So is `cores`, from 1 to those of this machine: what other work leaves of them. Held out from the fit: one bandwidth, and two problems altogether. Writes
+overload = max(1, ranks / cores), and the last three terms are those of a network: what its packets take, as the emulated one
+is told no latency, and how long bytes wait for a core that other ranks keep busy (nothing where every rank has a core). So is `cores`, from 1 to those of this machine: what other work leaves of them. Held out from the fit: one bandwidth, and two problems altogether. Writes
 DIR/model.json (for `equipoise plan --model`), DIR/model.h5, DIR/table.md and DIR/picture.png.
 """
 
@@ -44,7 +44,7 @@ PROBLEMS = {  # name: (agents, held out, words)
     "low-rank 4000, 1500 agents, permk": (1500, True, [*LOW_RANK, *PERMK, "problem.dimension=4000"]),
 }
 CONSTANTS = {"message_seconds": 2e-6, "byte_seconds": 5e-10, "bandwidth_share": 0.9, "latency_seconds": 5e-5,
-             "cores": float(os.cpu_count())}
+             "wait_seconds": 1e-8, "cores": float(os.cpu_count())}
 
 
 def measure(given, row):
@@ -96,7 +96,7 @@ def facts(table, keys, cores):
 
 def predict(known, theta):
     """Seconds of an iteration, and the part of them that moving bytes takes; constants may be arrays with a last axis of 1."""
-    message, byte, share, latency, cores = theta
+    message, byte, share, latency, wait, cores = theta
     overload = np.maximum(1.0, known["ranks"] / cores)
 
     def handling(ranks, rounds, moved):
@@ -108,7 +108,7 @@ def predict(known, theta):
     part = np.ceil(known["agents"] / known["ranks"]) / known["agents"]
     on_network = np.isfinite(known["rate"])
     moving = handling(known["ranks"], known["rounds"], known["bytes"]) \
-        + on_network * (known["rounds"] * 2 * latency) + 8 * known["bytes"] / (known["rate"] * share)
+        + on_network * (known["rounds"] * 2 * latency + known["bytes"] * wait * (overload - 1)) + 8 * known["bytes"] / (known["rate"] * share)
     return overload * (shared * part + known["alone"] - shared) + moving, moving
 
 

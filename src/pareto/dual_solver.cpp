@@ -242,12 +242,6 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
       next_ = best_mu + limit * (next_ - best_mu);
     }
     const double promised = std::max(0.0, gap_.dot(next_ - best_mu));
-    // No gain that rounding would show: the values are as good as they get.
-    if (best_residual <= options_.rounding && promised <= 1e-15 * std::abs(best_value)) {
-      answer.status = ScalarStatus::converged;
-      answer.message.clear();
-      break;
-    }
     const Vector gap = gap_;
     mu_ = best_mu + step * (next_ - best_mu);
     if (!evaluate()) {
@@ -267,8 +261,10 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
     } else {
       gap_ = gap;
       step *= 0.5;
-      // A reduced space cannot place the point better than it knows the values.
-      if (step < 0.1 && best_residual <= options_.uncertainty) break;
+      // Rounding hides what a step gains, or a reduced space knows the values no better.
+      if (best_residual <= options_.rounding ||
+          (step < 0.1 && best_residual <= options_.uncertainty))
+        break;
       if (step < 1e-7) {
         answer.message = fmt::format(
             "no weighted sum comes closer than {:.1e} to the point looked for: the front is not "
@@ -278,7 +274,8 @@ ScalarAnswer Ascent::operator()(const WarmPacket* warm) {
       }
     }
   }
-  if (answer.status == ScalarStatus::iteration_limit && best_residual <= options_.uncertainty) {
+  if (answer.status == ScalarStatus::iteration_limit &&
+      best_residual <= std::max(options_.rounding, options_.uncertainty)) {
     answer.status = ScalarStatus::converged;
     answer.message.clear();
   }

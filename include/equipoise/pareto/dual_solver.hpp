@@ -9,8 +9,7 @@ namespace equipoise::pareto {
 struct DualSolverOptions {
   /// Largest distance from the optimality conditions in the values, in the scale of the direction.
   double tolerance = 1e-11;
-  /// The same where rounding hides any further gain: short directions are differences of long
-  /// values.
+  /// The same where a Newton step gains nothing: short directions are differences of long values.
   double rounding = 1e-8;
   /// The same where steps gain nothing, for weighted sums solved inexactly.
   double uncertainty = 0.0;
