@@ -90,8 +90,8 @@ TEST(Acceptance, EightPointDifferencesGiveTheHypergradient) {
   EXPECT_LE(bilevel::norm(p), 1e-8 * bilevel::norm(exact));
 }
 
-// B17 of docs/bilevel-studies.md: bytes of an iteration do not depend on I, B or m; TopK of all entries is
-// no compression, to the bit.
+// B17 of docs/bilevel-studies.md: bytes of an iteration do not depend on I, B or m; TopK of all
+// entries is no compression, to the bit.
 TEST(Acceptance, BytesDependOnTheOuterDimensionAlone) {
   std::vector<std::int64_t> sent;
   for (const auto& [blocks, sampled, batch] :

@@ -112,8 +112,8 @@ TEST(Driver, VarianceReductionConvergesUnderNoiseWithConstantSteps) {
   }
 }
 
-// B4 of docs/bilevel-studies.md, setting of 5.5: I = 25, tau .1, eta .02, alpha .2, beta .1, from |gradF|
-// = 1.372.
+// B4 of docs/bilevel-studies.md, setting of 5.5: I = 25, tau .1, eta .02, alpha .2, beta .1, from
+// |gradF| = 1.372.
 TEST(Driver, SampledBlocksFallToAnEighth) {
   struct Preset {
     const char *y, *v, *x;

@@ -148,8 +148,8 @@ parallel::Comm world() {
   return comm;
 }
 
-// B14 of docs/bilevel-studies.md: squared norm of grad F at most 1e-8, by the published steps. Both sizes
-// dealt to the ranks.
+// B14 of docs/bilevel-studies.md: squared norm of grad F at most 1e-8, by the published steps. Both
+// sizes dealt to the ranks.
 TEST(Yardstick, SabaAndSrbaReachTheClosedForm) {
   struct Size {
     Index dz, dx, lower, upper;

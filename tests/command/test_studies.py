@@ -77,7 +77,7 @@ class Studies(CommandTest):
         self.assertGreater((self.folder / "out" / "picture.png").stat().st_size, 1000)
 
     def test_the_fit_finds_constants(self):
-        theta = np.array([3e-6, 4e-10, 0.8, 6e-5, 2.0])
+        theta = np.array([3e-6, 4e-10, 0.8, 6e-5, 2e-8, 2.0])
         table = {}
         for number, name in enumerate(model.PROBLEMS):
             agents = model.PROBLEMS[name][0]
@@ -88,7 +88,8 @@ class Studies(CommandTest):
                     facts["seconds"] = (max(1.0, ranks / 2) * (shared * -(-agents // ranks) / agents + kept)
                                         + 2 * 2 * (ranks - 1) * theta[0] + facts["bytes"] * theta[1])
                     if rate:
-                        facts["seconds"] += 4 * theta[3] + 8 * facts["bytes"] / (model.RATES[rate] * theta[2])
+                        facts["seconds"] += 4 * theta[3] + facts["bytes"] * theta[4] * (max(1.0, ranks / 2) - 1)
+                        facts["seconds"] += 8 * facts["bytes"] / (model.RATES[rate] * theta[2])
                     table[name, ranks, rate] = facts
         keys = [key for key in table if key[2] or key[1] == 4]
         known = model.facts(table, keys, 2)

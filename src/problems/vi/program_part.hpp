@@ -23,8 +23,8 @@ struct ProgramPart {
 /// What a pair leaves open, for linear programs: a primal-dual step from (x, y), in scaled units,
 /// puts a column beyond its bound by some distance, and a row's activity inside its bounds by some
 /// distance. Those of no distance stay, and of the others the nearest ones: two more columns for
-/// every row that stays, and as many more rows as inequalities stay. Puts the columns that go to their bounds, and
-/// the multipliers of such rows to 0.
+/// every row that stays, and as many more rows as inequalities stay. Puts the columns that go to
+/// their bounds, and the multipliers of such rows to 0.
 ///
 /// Solving a part, pricing the rest, and choosing anew is sifting (Bixby, Gregory, Lustig, Marsten
 /// and Shanno 1992), here by columns and rows.
