@@ -31,7 +31,6 @@ Run measure(const parallel::Comm& comm, const Words& words) {
   const double before = resident_memory("VmRSS:");
   auto start = std::chrono::steady_clock::now();
   Case c = open_case(comm, read_words(comm, words));
-  const double tolerance = std::stod(c.config.text("stop.tolerance", "1e-6"));
   solve::StopOptions stop;
   solve::SaveOptions save;
   c.config.read("stop", stop);
@@ -42,7 +41,7 @@ Run measure(const parallel::Comm& comm, const Words& words) {
   run.set_up = comm.max(seconds_since(start));
   start = std::chrono::steady_clock::now();
   const std::clock_t processor_start = std::clock();
-  while (!(method->report().residual <= tolerance) && !method->report().finished &&
+  while (!(method->report().residual <= stop.tolerance) && !method->report().finished &&
          run.iterations < stop.max_iterations) {
     method->step();
     ++run.iterations;
