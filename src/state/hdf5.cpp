@@ -79,6 +79,14 @@ Handle serial_access() {
   return access;
 }
 
+/// Properties to create an object with. The same state is the same file, whenever it is written:
+/// HDF5 would put the time of the clock into every object.
+Handle without_times(hid_t kind, std::string_view what) {
+  Handle creation(H5Pcreate(kind), H5Pclose, what);
+  require(H5Pset_obj_track_times(creation.get(), false), what);
+  return creation;
+}
+
 constexpr std::int64_t largest_transfer = (std::int64_t{1} << 30) / 8;  // numbers of 8 bytes
 
 /// Calls `transfer(memory space, file space, offset in memory)` for pieces of whole rows, or of
@@ -135,7 +143,7 @@ void require(herr_t status, std::string_view what) {
 
 Handle create_file(const std::string& path, std::int64_t user_bytes) {
   const Handle access = serial_access();
-  const Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose, path);
+  const Handle creation = without_times(H5P_FILE_CREATE, path);
   require(H5Pset_attr_creation_order(creation.get(), H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED),
           path);
   require(H5Pset_userblock(creation.get(), static_cast<hsize_t>(user_bytes)), path);
@@ -157,7 +165,7 @@ hid_t open_shared(const parallel::Comm& comm, const std::string& path, bool writ
 }
 
 Handle create_group(hid_t parent, const std::string& name) {
-  const Handle creation(H5Pcreate(H5P_GROUP_CREATE), H5Pclose, name);
+  const Handle creation = without_times(H5P_GROUP_CREATE, name);
   const unsigned ordered = H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED;
   require(H5Pset_attr_creation_order(creation.get(), ordered), name);
   require(H5Pset_link_creation_order(creation.get(), ordered), name);
@@ -237,8 +245,9 @@ std::vector<std::string> member_names(hid_t group) {
 void write_text(hid_t parent, const std::string& name, const std::string& text) {
   const Handle space = scalar_space();
   const Handle type = text_type();
+  const Handle creation = without_times(H5P_DATASET_CREATE, name);
   const Handle dataset(H5Dcreate2(parent, name.c_str(), type.get(), space.get(), H5P_DEFAULT,
-                                  H5P_DEFAULT, H5P_DEFAULT),
+                                  creation.get(), H5P_DEFAULT),
                        H5Dclose, name);
   const char* chars = text.c_str();
   require(H5Dwrite(dataset.get(), type.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, &chars), name);
@@ -268,11 +277,9 @@ Handle create_dataset(hid_t parent, const std::string& name, const Shape& shape)
   std::vector<hsize_t> extents(shape.extents.begin(), shape.extents.end());
   const Handle space(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr),
                      H5Sclose, name);
-  const Handle creation(H5Pcreate(H5P_DATASET_CREATE), H5Pclose, name);
+  const Handle creation = without_times(H5P_DATASET_CREATE, name);
   require(H5Pset_alloc_time(creation.get(), H5D_ALLOC_TIME_EARLY), name);
   require(H5Pset_fill_time(creation.get(), H5D_FILL_TIME_NEVER), name);
-  // The same state is the same file, whenever it is written.
-  require(H5Pset_obj_track_times(creation.get(), false), name);
   const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose, name);
   require(H5Pset_create_intermediate_group(links.get(), 1), name);
   return {H5Dcreate2(parent, name.c_str(), shape.integer ? H5T_STD_I64LE : H5T_IEEE_F64LE,
