@@ -41,51 +41,53 @@ struct Sizes {
 };
 
 void make_datasets(const std::string& path, const XdmfPiece& piece, const Sizes& sizes) {
-  const Handle file = state::hdf5::create_file(path);
-  if (piece.axes.empty()) {
-    state::hdf5::create_dataset(file.get(), "points", {false, {sizes.nodes, 3}});
-    state::hdf5::create_dataset(file.get(), "cells", {true, {sizes.cells, corners(piece.cell)}});
-  } else {
-    const auto count = static_cast<std::int64_t>(piece.axes.size());
-    const Shape shape{false, {count}};
-    const Handle axis = state::hdf5::create_dataset(file.get(), "axis", shape);
-    state::hdf5::write_rows(axis.get(), shape, {0, count}, piece.axes.data());
-  }
-  for (const auto& field : piece.fields) {
-    const Shape shape{false, {sizes.nodes}};
-    const Handle data = state::hdf5::create_dataset(file.get(), field.name, shape);
-    const std::vector<double> zero(static_cast<std::size_t>(sizes.nodes));
-    state::hdf5::write_rows(data.get(), shape, {0, sizes.nodes}, zero.data());
-  }
+  state::hdf5::write_and_close(state::hdf5::create_file(path), path, [&](hid_t file) {
+    if (piece.axes.empty()) {
+      state::hdf5::create_dataset(file, "points", {false, {sizes.nodes, 3}});
+      state::hdf5::create_dataset(file, "cells", {true, {sizes.cells, corners(piece.cell)}});
+    } else {
+      const auto count = static_cast<std::int64_t>(piece.axes.size());
+      const Shape shape{false, {count}};
+      const Handle axis = state::hdf5::create_dataset(file, "axis", shape);
+      state::hdf5::write_rows(axis.get(), shape, {0, count}, piece.axes.data());
+    }
+    for (const auto& field : piece.fields) {
+      const Shape shape{false, {sizes.nodes}};
+      const Handle data = state::hdf5::create_dataset(file, field.name, shape);
+      const std::vector<double> zero(static_cast<std::size_t>(sizes.nodes));
+      state::hdf5::write_rows(data.get(), shape, {0, sizes.nodes}, zero.data());
+    }
+  });
 }
 
 void write_part(const std::string& path, const XdmfPiece& piece, const Sizes& sizes) {
-  const Handle file = state::hdf5::open_file(path, true);
-  const auto owned = piece.fields.empty()
-                         ? std::int64_t{0}
-                         : static_cast<std::int64_t>(piece.fields[0].values.size());
-  const Rows rows{piece.first_node, piece.first_node + owned};
-  const auto write = [&](const std::string& name, const Shape& shape, Rows range,
-                         const void* data) {
-    const Handle dataset = state::hdf5::open_dataset(file.get(), name);
-    state::hdf5::write_rows(dataset.get(), shape, range, data);
-  };
-  if (piece.axes.empty()) {
-    const auto width = corners(piece.cell);
-    const auto cells = static_cast<std::int64_t>(piece.cells.size()) / width;
-    write("points", {false, {sizes.nodes, 3}}, rows, piece.points.data());
-    write("cells", {true, {sizes.cells, width}}, {sizes.first_cell, sizes.first_cell + cells},
-          piece.cells.data());
-  }
-  for (const auto& field : piece.fields) {
-    const Shape shape{false, {sizes.nodes}};
+  state::hdf5::write_and_close(state::hdf5::open_file(path, true), path, [&](hid_t file) {
+    const auto owned = piece.fields.empty()
+                           ? std::int64_t{0}
+                           : static_cast<std::int64_t>(piece.fields[0].values.size());
+    const Rows rows{piece.first_node, piece.first_node + owned};
+    const auto write = [&](const std::string& name, const Shape& shape, Rows range,
+                           const void* data) {
+      const Handle dataset = state::hdf5::open_dataset(file, name);
+      state::hdf5::write_rows(dataset.get(), shape, range, data);
+    };
     if (piece.axes.empty()) {
-      write(field.name, shape, rows, field.values.data());
-    } else {
-      const Handle dataset = state::hdf5::open_dataset(file.get(), field.name);
-      write_lines(dataset.get(), shape, piece, field.values);
+      const auto width = corners(piece.cell);
+      const auto cells = static_cast<std::int64_t>(piece.cells.size()) / width;
+      write("points", {false, {sizes.nodes, 3}}, rows, piece.points.data());
+      write("cells", {true, {sizes.cells, width}}, {sizes.first_cell, sizes.first_cell + cells},
+            piece.cells.data());
     }
-  }
+    for (const auto& field : piece.fields) {
+      const Shape shape{false, {sizes.nodes}};
+      if (piece.axes.empty()) {
+        write(field.name, shape, rows, field.values.data());
+      } else {
+        const Handle dataset = state::hdf5::open_dataset(file, field.name);
+        write_lines(dataset.get(), shape, piece, field.values);
+      }
+    }
+  });
 }
 
 std::string item(const std::string& dimensions, const std::string& type, const std::string& name) {

@@ -110,8 +110,7 @@ void require_room(const std::string& directory, std::int64_t bytes) {
 }
 
 /// Reserves the space of a file, of `bytes` or of its present size, so that no later write finds
-/// the disk full. HDF5 may crash at the end of the program when it could not write, so it must not
-/// come to that.
+/// the disk full: after a failed write of MPI-IO, HDF5 may crash when the program ends.
 void reserve(const std::string& path, std::int64_t bytes) {
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (file < 0) throw CheckpointError("{}: {}", path, std::strerror(errno));
@@ -181,22 +180,22 @@ void write_partial(const parallel::Comm& comm, const std::string& path, const st
     agreed(comm, [&] {
       if (comm.rank() != 0) return;
       require_room(directory_of(path), survey.bytes + head.bytes);
-      reserve(partial, survey.bytes + head.bytes);
-      hdf5::Handle file = hdf5::create_file(partial, head.user_bytes);
-      head.write(file.get());
-      hdf5::write_attribute(file.get(), "complete", std::int64_t{0});
-      const hdf5::Handle fields = hdf5::create_group(file.get(), group);
-      Creator creator(comm, survey, fields.get());
-      object.fields(creator);
-      hdf5::require(H5Fflush(file.get(), H5F_SCOPE_GLOBAL), partial);
+      hdf5::write_and_close(hdf5::create_file(partial, head.user_bytes), partial, [&](hid_t file) {
+        reserve(partial, survey.bytes + head.bytes);
+        head.write(file);
+        hdf5::write_attribute(file, "complete", std::int64_t{0});
+        const hdf5::Handle fields = hdf5::create_group(file, group);
+        Creator creator(comm, survey, fields.get());
+        object.fields(creator);
+      });
       reserve(partial, 0);
     });
     if (survey.partitioned) write_shared(comm, partial, group, object, survey);
     agreed(comm, [&] {
       if (comm.rank() != 0) return;
-      hdf5::Handle file = hdf5::open_file(partial, true);
-      hdf5::write_attribute(file.get(), "complete", std::int64_t{1});
-      if (!file.close()) throw CheckpointError("{}: it cannot be closed", partial);
+      hdf5::write_and_close(hdf5::open_file(partial, true), partial, [](hid_t file) {
+        hdf5::write_attribute(file, "complete", std::int64_t{1});
+      });
     });
   } catch (const Error&) {
     if (comm.rank() == 0) unlink(partial.c_str());

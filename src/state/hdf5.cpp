@@ -1,11 +1,14 @@
 #include "hdf5.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 
 namespace equipoise::state::hdf5 {
 namespace {
 
-/// The innermost message on the error stack of HDF5.
+/// The innermost message on the error stack of HDF5, or what the system said there.
 std::string reason() {
   std::string text;
   const auto first = [](unsigned level, const H5E_error2_t* error, void* out) -> herr_t {
@@ -13,6 +16,11 @@ std::string reason() {
     return 0;
   };
   H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first, &text);
+  constexpr std::string_view system = "error message = '";
+  if (const auto at = text.find(system); at != std::string::npos) {
+    text = text.substr(at + system.size());
+    text = text.substr(0, text.find('\''));
+  }
   return text.empty() ? "unknown reason" : text;
 }
 
@@ -87,6 +95,19 @@ Handle without_times(hid_t kind, std::string_view what) {
   return creation;
 }
 
+/// Puts memory in the place of a file that this rank alone has open, and flushes: a failed flush
+/// leaves HDF5 1.10 in a state in which the next one fails too, and the one after it does not.
+void write_into_nothing(hid_t file) {
+  void* descriptor = nullptr;
+  if (H5Fget_vfd_handle(file, H5P_DEFAULT, &descriptor) < 0 || descriptor == nullptr) return;
+  const int memory = memfd_create("abandoned", MFD_CLOEXEC);
+  if (memory < 0) return;
+  dup2(memory, *static_cast<int*>(descriptor));
+  close(memory);
+  for (int attempt = 0; attempt < 3 && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0; ++attempt) {
+  }
+}
+
 constexpr std::int64_t largest_transfer = (std::int64_t{1} << 30) / 8;  // numbers of 8 bytes
 
 /// Calls `transfer(memory space, file space, offset in memory)` for pieces of whole rows, or of
@@ -154,6 +175,17 @@ Handle open_file(const std::string& path, bool writable) {
   const Handle access = serial_access();
   return {H5Fopen(path.c_str(), writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access.get()), H5Fclose,
           path};
+}
+
+void write_and_close(Handle file, const std::string& path, const std::function<void(hid_t)>& work) {
+  try {
+    work(file.get());
+    require(H5Fflush(file.get(), H5F_SCOPE_GLOBAL), path);
+  } catch (...) {
+    write_into_nothing(file.get());
+    throw;
+  }
+  if (!file.close()) throw CheckpointError("{}: it cannot be closed", path);
 }
 
 hid_t open_shared(const parallel::Comm& comm, const std::string& path, bool writable) {

@@ -8,6 +8,7 @@
 #include <hdf5.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -60,6 +61,10 @@ void require(herr_t status, std::string_view what);
 /// The first `user_bytes` (0, or a power of two from 512) are left to us; HDF5 begins after them.
 Handle create_file(const std::string& path, std::int64_t user_bytes = 0);
 Handle open_file(const std::string& path, bool writable);
+/// `work(file)`, then everything on disk and the file closed; throws CheckpointError where any of
+/// it fails. HDF5 1.10 keeps a file whose closing failed and crashes over it when the program ends,
+/// so after a failure what is still to be written goes into memory that nobody reads.
+void write_and_close(Handle file, const std::string& path, const std::function<void(hid_t)>& work);
 /// A file opened by all ranks through MPI-IO; no exception, look at `get()`. **Collective**, as is
 /// its closing.
 hid_t open_shared(const parallel::Comm& comm, const std::string& path, bool writable);

@@ -2,6 +2,8 @@
 """Problems on meshes as a user meets them: reading, refusing, resuming, and what ParaView and plots are given."""
 
 import json
+import os
+import subprocess
 import unittest
 import xml.etree.ElementTree as ElementTree
 
@@ -167,6 +169,18 @@ class OnMeshes(CommandTest):
         self.assertLess(facts["certificate"]["adjoint_residual_relative"], 1e-5)
         self.assertLess(facts["certificate"]["state_error_l2"], 5e-3)
         self.assertEqual(self.command("verify", "run.h5", ranks=1).code, 0)
+
+    @unittest.skipIf(os.geteuid() != 0, "a small file system can be mounted by root alone")
+    def test_a_full_disk_is_one_message(self):
+        self.solve(*MESH, "stop.tolerance=1e-6")
+        full = self.folder / "full"
+        full.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", full], capture_output=True, check=False).returncode:
+            self.skipTest("a small file system cannot be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", full], check=False)
+        for ranks in (1, 3):
+            self.refuse(6, ["solution.h5", "No space left on device"], "export", "run.h5", "--xdmf", "full/out", "--overwrite",
+                        ranks=ranks)
 
     def test_check_tests_the_derivatives(self):
         ended = self.command("check", *MESH, "problem.cubic=3", "problem.advection=[1.0, 2.0]", ranks=2)
