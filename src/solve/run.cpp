@@ -1,3 +1,5 @@
+#include "history.hpp"
+
 #include <equipoise/parallel/session.hpp>
 #include <equipoise/parallel/watchdog.hpp>
 #include <equipoise/solve/progress.hpp>
@@ -42,7 +44,7 @@ struct Before {
 /// there.
 class RunState : public state::Stateful {
  public:
-  explicit RunState(Method& method) : method_(method) {}
+  explicit RunState(Method& method) : history(method.counters()), method_(method) {}
 
   void fields(state::FieldVisitor& visit) override {
     visit.scalar("run/iteration", iteration);
@@ -50,10 +52,9 @@ class RunState : public state::Stateful {
     visit.scalar("run/first_residual", first_residual);
     visit.scalar("run/best_residual", best_residual);
     visit.scalar("run/checks_since_best", checks_since_best);
-    visit.scalar("run/trace_stride", trace_stride);
     visit.replicated("run/traffic", before.traffic);
     visit.replicated("run/counters", before.counters);
-    trace.fields(visit);
+    history.fields(visit);
     method_.fields(visit);
   }
 
@@ -61,16 +62,12 @@ class RunState : public state::Stateful {
   double first_residual = Report::unknown;
   double best_residual = std::numeric_limits<double>::infinity();
   std::int64_t checks_since_best = 0;
-  std::int64_t trace_stride = 1;
   Before before;
-  state::Table trace;
+  History history;
 
  private:
   Method& method_;
 };
-
-/// Columns of the trace that differ from rank to rank; the others are equal by themselves.
-constexpr std::size_t seconds_column = 1, first_traffic_column = 4, first_counter_column = 10;
 
 class Loop {
  public:
@@ -101,7 +98,7 @@ class Loop {
       ++state_.iteration;
       const Report report = method_.report();
       if (report.fresh) account(report.residual);
-      record(report, false);
+      if (state_.history.wants(report, state_.iteration)) record(report);
       reason = decide(report);
       if (!reason && state_.iteration >= next_control_) reason = control();
       if (!reason && checkpoint_due()) save();
@@ -111,31 +108,18 @@ class Loop {
 
  private:
   void begin() {
-    state_.trace.names = {"iteration",
-                          "seconds",
-                          "residual",
-                          "objective",
-                          "uplink_bytes_per_agent",
-                          "downlink_bytes_per_agent",
-                          "sent_bytes_max",
-                          "received_bytes_max",
-                          "header_bytes_max",
-                          "rounds"};
-    for (const auto& counter : method_.counters())
-      state_.trace.names.push_back("calls_" + counter.first);
-    state_.trace.columns.assign(state_.trace.names.size(), {});
     state_.before.counters.assign(method_.counters().size(), 0);
     if (!saving_.resume_from.empty()) {
       const auto loaded =
           state::CheckpointStore(comm_, saving_.resume_from).load(state_, saving_.identity);
       for (const auto& warning : loaded.warnings) progress_.warn(warning);
       progress_.note(fmt::format("resumed from {} at iteration {}", loaded.path, state_.iteration));
-      rows_merged_ = state_.trace.columns.front().size();
+      state_.history.loaded();
       forget_start();
     } else {
       const Report report = method_.report();
       if (std::isfinite(report.residual)) account(report.residual);
-      record(report, true);
+      record(report);
     }
     for (const auto& [key, value] : method_.notes()) progress_.note(key + ": " + value);
     next_control_ = state_.iteration + 1;
@@ -246,68 +230,14 @@ class Loop {
     return store_ && (save_due_ || by_count);
   }
 
-  /// Appends a row of this rank's figures; thins the history so that it stays short on endless
-  /// runs.
-  void record(const Report& report, bool always) {
-    if (!always && (!report.fresh || state_.iteration % state_.trace_stride != 0)) return;
-    auto& columns = state_.trace.columns;
-    const auto iteration = static_cast<double>(state_.iteration);
-    if (!columns[0].empty() && columns[0].back() == iteration) return;
-    const parallel::Traffic t = traffic();
-    std::vector<double> row = {iteration, seconds(), report.residual, report.objective};
-    for (const std::int64_t n : {t.uplink_per_agent, t.downlink_per_agent, t.sent, t.received,
-                                 t.header_sent + t.header_received, t.rounds}) {
-      row.push_back(static_cast<double>(n));
-    }
+  /// Adds this rank's figures to the history.
+  void record(const Report& report) {
+    std::vector<std::int64_t> calls;
     const Counters counters = method_.counters();
     for (std::size_t i = 0; i < counters.size(); ++i) {
-      const std::int64_t before = comm_.rank() == 0 ? state_.before.counters[i] : 0;
-      row.push_back(static_cast<double>(counters[i].second + before));
+      calls.push_back(counters[i].second + (comm_.rank() == 0 ? state_.before.counters[i] : 0));
     }
-    for (std::size_t i = 0; i < row.size(); ++i) columns[i].push_back(row[i]);
-    if (std::ssize(columns[0]) >= 2 * save_.trace_rows) thin();
-  }
-
-  void thin() {
-    state_.trace_stride *= 2;
-    auto& columns = state_.trace.columns;
-    std::size_t kept = 0;
-    std::size_t merged = 0;
-    for (std::size_t i = 0; i < columns[0].size(); ++i) {
-      if (static_cast<std::int64_t>(columns[0][i]) % state_.trace_stride != 0) continue;
-      for (auto& column : columns) column[kept] = column[i];
-      ++kept;
-      if (i < rows_merged_) merged = kept;
-    }
-    for (auto& column : columns) column.resize(kept);
-    rows_merged_ = merged;
-  }
-
-  /// Replaces the rows added since the last call by figures equal on every rank: the largest over
-  /// ranks, and the sum of calls.
-  void merge_trace() {
-    merge_columns(seconds_column, seconds_column + 1, MPI_MAX);
-    merge_columns(first_traffic_column, first_counter_column, MPI_MAX);
-    merge_columns(first_counter_column, state_.trace.columns.size(), MPI_SUM);
-    rows_merged_ = state_.trace.columns[0].size();
-  }
-
-  void merge_columns(std::size_t begin, std::size_t end, MPI_Op op) {
-    auto& columns = state_.trace.columns;
-    const auto first = static_cast<std::ptrdiff_t>(rows_merged_);
-    std::vector<double> packed;
-    for (std::size_t c = begin; c < end; ++c) {
-      packed.insert(packed.end(), columns[c].begin() + first, columns[c].end());
-    }
-    if (packed.empty()) return;
-    MPI_Allreduce(MPI_IN_PLACE, packed.data(), static_cast<int>(packed.size()), MPI_DOUBLE, op,
-                  comm_.handle());
-    auto from = packed.begin();
-    const auto rows = std::ssize(columns[0]) - first;
-    for (std::size_t c = begin; c < end; ++c) {
-      std::copy_n(from, rows, columns[c].begin() + first);
-      from += rows;
-    }
+    state_.history.add(state_.iteration, seconds(), report, traffic(), calls, save_.trace_rows);
   }
 
   [[nodiscard]] std::vector<std::int64_t> total_traffic() const {
@@ -335,7 +265,7 @@ class Loop {
   /// process goes on counting on top of what it started from.
   void save() {
     save_due_ = false;
-    merge_trace();
+    state_.history.merge(comm_);
     const Before own = state_.before;
     state_.before = {comm_.max(seconds()), traffic_of_ranks(), total_counters()};
     try {
@@ -352,11 +282,11 @@ class Loop {
   Summary finish(Stop reason) {
     progress_.end();
     const Report report = method_.report();
-    record(report, true);
+    record(report);
     if (store_ && reason != Stop::diverged && reason != Stop::not_finite) save();
     if (store_) store_->wait();
     tell(name(reason));
-    merge_trace();
+    state_.history.merge(comm_);
     Summary summary;
     summary.stop = reason;
     summary.iterations = state_.iteration;
@@ -367,7 +297,7 @@ class Loop {
     summary.counters = method_.counters();
     const auto totals = total_counters();
     for (std::size_t i = 0; i < totals.size(); ++i) summary.counters[i].second = totals[i];
-    summary.trace = state_.trace;
+    summary.trace = state_.history.table;
     summary.checkpoint = last_checkpoint_;
     summary.message = report.message;
     return summary;
@@ -389,7 +319,6 @@ class Loop {
   std::int64_t next_control_ = 0;
   std::int64_t last_control_ = 0;
   bool save_due_ = false;
-  std::size_t rows_merged_ = 0;
   std::string last_checkpoint_;
 };
 
