@@ -23,6 +23,7 @@
 #include <equipoise/problems/pareto/wfg.hpp>
 #include <equipoise/problems/pareto/zdt.hpp>
 
+#include <algorithm>
 #include <functional>
 
 namespace equipoise::problems {
@@ -162,17 +163,21 @@ struct ReOptions {
 
 struct DistancesOptions {
   Distances problem;
+  std::int64_t variables = 0;
   void describe(state::OptionVisitor& visit) {
-    visit.option("variables", problem.variables, "number of variables", state::at_least_one);
+    visit.option("variables", variables, "number of variables, 0: 3, or as many as objectives",
+                 state::non_negative);
     visit.option("objectives", problem.objective_count, "number of objectives", {1.0, 12.0});
     visit.option("mass", problem.mass, "weight h of the inner product", state::positive);
   }
   [[nodiscard]] Distances make() const {
-    if (problem.variables < problem.objective_count) {
+    Distances made = problem;
+    made.variables = variables == 0 ? std::max<std::int64_t>(3, made.objective_count) : variables;
+    if (made.variables < made.objective_count) {
       throw ConfigurationError("problem.variables = {}: {} unit vectors need as many variables",
-                               problem.variables, problem.objective_count);
+                               variables, made.objective_count);
     }
-    return problem;
+    return made;
   }
 };
 
