@@ -5,6 +5,8 @@
 #include <equipoise/pareto/subdivision.hpp>
 #include <equipoise/partition/partition.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -19,7 +21,9 @@ void SubdivisionOptions::describe(state::OptionVisitor& visit) {
                state::non_negative);
   visit.option("descents", descents, "gradient: descent steps of a test point at most",
                state::at_least_one);
-  visit.option("max_boxes", max_boxes, "boxes at which to give up", state::at_least_one);
+  visit.option("max_boxes", max_boxes,
+               "boxes of a step at most; where the next would have more, that depth is the last",
+               state::at_least_one);
   visit.option("radius", goldstein.radius, "non-smooth: ball whose subgradients count",
                state::positive);
   visit.option("tolerance", goldstein.tolerance, "non-smooth: norm at which descent ends",
@@ -170,12 +174,6 @@ void Subdivision::descend(std::vector<double>& x) {
 
 void Subdivision::step() {
   bisect();
-  if (static_cast<std::int64_t>(boxes()) > options_.max_boxes) {
-    throw ConfigurationError(
-        "{} boxes are more than method.max_boxes = {}: the Pareto set has too many dimensions for "
-        "this depth, or method.samples is too small to tell boxes apart",
-        boxes(), options_.max_boxes);
-  }
   const auto owners =
       partition::Partition::uniform(static_cast<std::int64_t>(boxes()), comm_.size());
   const auto mine = owners.range(comm_.rank());
@@ -221,7 +219,20 @@ void Subdivision::step() {
   for (std::size_t j = 0; j < n_; ++j)
     report_.residual = std::max(report_.residual, 1.0 / static_cast<double>(divisions(j)));
   report_.fresh = true;
-  report_.finished = depth_ >= options_.depth;
+  look_ahead();
+}
+
+/// Finished at the last depth, or where the next step would have too many boxes.
+void Subdivision::look_ahead() {
+  report_.finished = report_.budget_spent = depth_ >= options_.depth;
+  if (report_.finished || 2 * static_cast<std::int64_t>(boxes()) <= options_.max_boxes) return;
+  report_.finished = true;
+  report_.message = fmt::format(
+      "ended at depth {} of {}: the next would have {} boxes, more than method.max_boxes; the set "
+      "has too many dimensions for that depth, or its boxes do not differ enough{}",
+      depth_, options_.depth, 2 * boxes(),
+      gradient_ ? ": method.selection=sampling compares values instead of descending"
+                : ": more method.samples tell them apart");
 }
 
 /// The boxes of the points that count, and the front among these.
@@ -259,7 +270,7 @@ void Subdivision::fields(state::FieldVisitor& visit) {
   visit.scalar("depth", depth_);
   visit.replicated("places", places_);
   front_.fields(visit);
-  report_.finished = depth_ >= options_.depth;
+  look_ahead();
 }
 
 void Subdivision::solution(state::FieldVisitor& visit) { front_.fields(visit); }

@@ -113,11 +113,18 @@ TEST_F(Subdivisions, BadInputIsExplained) {
   gradient.selection = "gradient";
   EXPECT_THROW(Subdivision(comm, problems::Zdt{1, 2}, gradient, 1), ConfigurationError);
   EXPECT_THROW(Subdivision(comm, problems::Zdt{1, 30}, {}, 1), ConfigurationError);
+}
+
+TEST_F(Subdivisions, EndsAtTheDepthWhoseHalvesWouldBeTooMany) {
   SubdivisionOptions few;
-  few.max_boxes = 4;
+  few.max_boxes = 20;
   const problems::Distances problem{2, 2, 1.0};
   Subdivision cover(comm, problem, few, 1);
-  EXPECT_THROW(finish(cover), ConfigurationError);
+  finish(cover);
+  EXPECT_NE(cover.report().message.find("method.max_boxes"), std::string::npos);
+  EXPECT_GT(cover.report().residual, 1.0 / 64.0);
+  EXPECT_LE(cover.boxes(), 20U);
+  EXPECT_GT(2 * cover.boxes(), 20U);
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ class Subdivision final : public solve::Method {
   [[nodiscard]] std::int64_t divisions(std::size_t j) const;
   [[nodiscard]] std::vector<std::int64_t> place_of(std::span<const double> x) const;
   void bisect();
+  void look_ahead();
   [[nodiscard]] std::vector<double> test_points(std::int64_t begin, std::int64_t end) const;
   void descend(std::vector<double>& x);
   void keep(const std::vector<double>& rows);
