@@ -1,6 +1,5 @@
 #include <equipoise/bilevel/alternating.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/exact_sum.hpp>
 
@@ -18,7 +17,7 @@ constexpr std::string_view first_order[] = {"grad_x_g"};
 double largest_smoothness(const Blocks& blocks, OracleView oracle, In x,
                           const std::vector<double>& y) {
   double largest = 0.0;
-  parallel::agree(blocks.comm(), [&] {
+  blocks.work([&] {
     CountedOracle counted(oracle);
     for (auto i = blocks.owned().begin; i < blocks.owned().end; ++i) {
       const In yi = blocks.of(y, i);
@@ -72,7 +71,7 @@ Alternating::Alternating(const Setup& setup, AlternatingOptions options)
       h_(x_.size()),
       j_(x_.size()),
       next_(x_.size()) {
-  parallel::agree(blocks_.comm(), [&] { require_batches(options_.batch); });
+  blocks_.work([&] { require_batches(options_.batch); });
   tau_ = options_.lower_step > 0.0 ? options_.lower_step
                                    : 1.0 / largest_smoothness(blocks_, oracle_.view(), x_, y_);
   tau_v_ = options_.linear_step > 0.0 ? options_.linear_step : tau_;
@@ -106,7 +105,7 @@ void Alternating::solve(std::int64_t i) {
 void Alternating::step() {
   exchange_.clear();
   std::int64_t bad = -1;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       if (iteration_ == 0) descend(i, options_.warm_up);
       if (iteration_ % options_.period == 0) descend(i, options_.inner);
@@ -179,7 +178,7 @@ void Bome::step() {
   // Both x parts travel in one round of twice the length: the mean is linear in each.
   parallel::ExactSum sums[2];
   exchange_.clear();
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       const Out y = blocks_.of(y_, i), slope = blocks_.of(slope_, i), fall = blocks_.of(fall_, i);
       const Out low = Out(low_).first(y.size()), gradient = Out(gradient_).first(y.size());
@@ -200,7 +199,7 @@ void Bome::step() {
   });
   exchange_.dense(fall_x_);
   exchange_.clear();
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       oracle_.grad_x_f(i, {}, x_, blocks_.of(y_, i), part_);
       exchange_.add(i, 1.0, part_);

@@ -1,7 +1,9 @@
 #include <equipoise/bilevel/blocks.hpp>
+#include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
+#include <exception>
 
 namespace equipoise::bilevel {
 namespace {
@@ -20,7 +22,9 @@ partition::Layout Blocks::layout(std::int64_t blocks, std::int64_t classes, int 
 }
 
 Blocks::Blocks(parallel::Comm comm, OracleView oracle, std::int64_t classes)
-    : comm_(std::move(comm)), layout_(layout(oracle.num_blocks(), classes, comm_.size())) {
+    : comm_(std::move(comm)),
+      oracle_(oracle),
+      layout_(layout(oracle.num_blocks(), classes, comm_.size())) {
   owned_ = layout_.owned(comm_.rank());
   std::vector<std::int64_t> ends = {0};
   std::int64_t sum = 0;
@@ -37,6 +41,22 @@ Blocks::Blocks(parallel::Comm comm, OracleView oracle, std::int64_t classes)
     ends.push_back(sum);
   }
   entries_ = partition::Partition::from_offsets(std::move(ends));
+}
+
+void Blocks::work(const std::function<void()>& share) const {
+  const auto& table = oracle_.table();
+  parallel::agree(comm_, [&] {
+    if (!table.enter) return share();
+    std::exception_ptr problem;
+    table.enter(oracle_.self());
+    try {
+      share();
+    } catch (...) {
+      problem = std::current_exception();
+    }
+    table.leave(oracle_.self());
+    if (problem) std::rethrow_exception(problem);
+  });
 }
 
 double Blocks::class_weight(std::int64_t number) const {

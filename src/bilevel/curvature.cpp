@@ -1,7 +1,7 @@
 // Products with the Hessian of F at one point, for Newton-like directions.
 #include <equipoise/bilevel/implicit.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -23,7 +23,7 @@ void Implicit::linearise(In x, const Vector& y, const Vector& q) {
   y_ = y;
   q_ = q;
   if (kept_width_ == 0) return;
-  parallel::agree(blocks_->comm(), [&] {
+  blocks_->work([&] {
     for (std::int64_t i = blocks_->owned().begin; i < blocks_->owned().end; ++i)
       factorise({*oracle_, i, {}, x_, blocks_->of(std::as_const(y_), i)}, kept_of(i));
   });
@@ -45,7 +45,7 @@ void Implicit::invert(std::int64_t block, Out w) {
 void Implicit::curvature(In v, Out out) {
   exchange_->clear();
   const double hx = norm(v) > 0.0 ? difference(1e-5, x_, v) : 0.0;
-  parallel::agree(blocks_->comm(), [&] {
+  blocks_->work([&] {
     const auto most = static_cast<std::size_t>(blocks_->largest_dim());
     Vector inner(most), moved(most), slope(most), cross(x_.size()), term(x_.size());
     Vector there[2] = {x_, x_};

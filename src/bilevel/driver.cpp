@@ -1,6 +1,5 @@
 #include <equipoise/bilevel/driver.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
@@ -50,7 +49,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
     old_hessian_ = hessian_;
   }
   tables_.resize(saga != 0 ? visited_.size() : 0);
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     require_batches(options_.batch);
     double bytes = 0.0;
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
@@ -101,7 +100,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
 /// The largest smoothness of grad_y g over all blocks at the present point. **Collective.**
 double Driver::smoothness() {
   double largest = 0.0;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       const In y = blocks_.of(std::as_const(y_), i);
       double here = oracle_.view().bounds(i, x_, y).smoothness;
@@ -305,7 +304,7 @@ void Driver::step() {
   }
   exchange_.clear();
   std::int64_t bad = -1;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (std::size_t k = 0; k < sample_.ids.size(); ++k) {
       if (!blocks_.owned().contains(sample_.ids[k])) continue;
       visit_block(sample_.ids[k], sample_.weights[k], everything);

@@ -2,7 +2,7 @@
 #include <equipoise/bilevel/estimator.hpp>
 #include <equipoise/bilevel/federated.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -45,7 +45,7 @@ Federated::Federated(const Setup& setup, FederatedOptions options)
       upper_(x_.size()),
       change_(x_.size()),
       pair_(2 * x_.size()) {
-  parallel::agree(blocks_.comm(), [&] { require_batches(options_.batch); });
+  blocks_.work([&] { require_batches(options_.batch); });
   for (std::int64_t c = blocks_.hosted().begin; c < blocks_.hosted().end; ++c)
     xs_.insert(xs_.end(), x_.begin(), x_.end());
   old_xs_ = xs_;
@@ -141,7 +141,7 @@ void Federated::step() {
   const double factor = std::pow(t, -options_.decay),
                beta = options_.beta * std::pow(t, -2.0 * options_.decay);
   std::int64_t bad = -1;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto c = blocks_.hosted().begin; c < blocks_.hosted().end && bad < 0; ++c)
       bad = visit_class(c, factor, beta);
   });

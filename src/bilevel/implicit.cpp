@@ -1,6 +1,6 @@
 #include <equipoise/bilevel/implicit.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/error.hpp>
 #include <equipoise/parallel/exact_sum.hpp>
 #include <equipoise/parallel/random.hpp>
 
@@ -240,7 +240,7 @@ Hypergradient Implicit::gradient(In x, Vector& y, Vector& q, double eps, double 
                                  bool renew, std::int64_t coded) {
   Terms terms;
   exchange_->clear();
-  parallel::agree(blocks_->comm(), [&] {
+  blocks_->work([&] {
     Vector right(static_cast<std::size_t>(blocks_->largest_dim())), upper(x.size()),
         cross(x.size());
     for (std::int64_t i = blocks_->owned().begin; i < blocks_->owned().end; ++i) {
@@ -298,7 +298,7 @@ Hypergradient Implicit::gradient(In x, Vector& y, Vector& q, double eps, double 
 
 Hypergradient Implicit::value(In x, Vector& y, double eps) {
   Terms terms;
-  parallel::agree(blocks_->comm(), [&] {
+  blocks_->work([&] {
     Vector right(static_cast<std::size_t>(blocks_->largest_dim()));
     for (std::int64_t i = blocks_->owned().begin; i < blocks_->owned().end; ++i) {
       const Out yi = blocks_->of(y, i);

@@ -1,7 +1,6 @@
 #include <equipoise/bilevel/alternating.hpp>
 #include <equipoise/bilevel/lvhba.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
@@ -60,7 +59,7 @@ Lvhba::Lvhba(const Setup& setup, LvhbaOptions options)
       inequalities_ = view.table().num_inequalities(view.self(), 0);
   }
   scale_ = 1.0 / std::max(1.0, largest_smoothness(blocks_, view, x_, y_));
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     if (owner_ && constrained_) refuse_unstable();
   });
 }
@@ -169,7 +168,7 @@ void Lvhba::project() {
       view.proj_y(i, blocks_.of(y_, i));
     return;
   }
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     if (owner_) view.table().proj_joint(view.self(), x_, y_);
     if (owner_) move_centre();
   });
@@ -184,7 +183,7 @@ void Lvhba::step() {
       options_.penalty * std::pow(static_cast<double>(iteration_ + 1), options_.growth);
   exchange_.clear();
   std::int64_t bad = -1;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       follow(i, c);
       lift(i, c);

@@ -1,6 +1,6 @@
 #include <equipoise/bilevel/maid.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
+#include <equipoise/parallel/error.hpp>
 
 #include <fmt/format.h>
 
@@ -77,7 +77,7 @@ bool Maid::flat_but_for_y() {
   const OracleView& view = oracle_.view();
   if (!view.has("jvp_yx_g") || view.dim_outer() <= blocks_.largest_dim()) return false;
   double largest = 0.0;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       oracle_.grad_x_f(i, {}, x_, blocks_.of(std::as_const(y_), i), next_p_);
       largest = std::max(largest, norm(next_p_));

@@ -1,10 +1,12 @@
 #include <equipoise/bilevel/penalty.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
+
+#include <mpi.h>
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 namespace equipoise::bilevel {
 namespace {
@@ -75,7 +77,7 @@ PenaltyMethod::PenaltyMethod(const Setup& setup, PenaltyOptions options)
       old_x_(x_),
       estimate_(x_.size()) {
   double limits[2] = {0.0, 0.0};
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     require_batches(options_.batch);
     CountedOracle counted(oracle_.view());
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
@@ -132,7 +134,7 @@ void PenaltyMethod::step() {
   std::int64_t bad = -1;
   const bool look_back = options_.storm && iteration_ > 0;
   const Blend storm = blend(Estimator::storm, {options_.beta, 0.0, 0.0}, !look_back, false);
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       descend(i);
       draw_batch(i, Level::lower, options_.batch, 0, lower_);
@@ -226,37 +228,49 @@ DifferenceMethod::DifferenceMethod(const Setup& setup, DifferenceOptions options
       options_(std::move(options)),
       nodes_(nodes(options_.order)),
       points_(nodes_.size(), y_),
+      part_(x_.size()),
       next_(x_.size()) {
+  const parallel::Comm& comm = blocks_.comm();
+  const int owners = static_cast<int>(blocks_.classes().size());
+  // A sharded oracle has helpers of its own.
+  const bool teams = oracle_.view().everywhere() && oracle_.view().table().enter == nullptr;
+  if (teams && owners < comm.size()) team_ = comm.split(comm.rank() % owners, comm.rank());
+  const int owner = team_.size() > 1 ? comm.rank() % owners : comm.rank();
+  team_blocks_ = blocks_.over_ranks().range(owner);
+  shares_ = partition::Partition::uniform(std::ssize(nodes_), team_.size());
   double largest = 0.0;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     CountedOracle counted(oracle_.view());
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       const In y = blocks_.of(std::as_const(y_), i);
       smoothness_.push_back(lower_lipschitz(counted, i, x_, y));
-      upper_.push_back(upper_lipschitz(counted, i, x_, y));
-      convexity_.push_back(oracle_.view().bounds(i, x_, y).strong_convexity);
+      upper_smoothness_.push_back(upper_lipschitz(counted, i, x_, y));
+      const double convexity = oracle_.view().bounds(i, x_, y).strong_convexity;
       largest = std::max(largest, smoothness_.back());
       for (const auto& node : nodes_) {
-        if (convexity_.back() > 0.0 && node.at < 0.0 &&
-            -node.at * options_.spacing * upper_.back() >= convexity_.back()) {
+        const double bend = -node.at * options_.spacing * upper_smoothness_.back();
+        if (convexity > 0.0 && node.at < 0.0 && bend >= convexity) {
           throw ConfigurationError(
               "method.spacing = {}: block {} at node {} is not convex (|j| s L_f = {:.3g} must "
               "stay below mu = {:.3g}); "
               "take a smaller spacing or order 1",
-              options_.spacing, i, node.at, -node.at * options_.spacing * upper_.back(),
-              convexity_.back());
+              options_.spacing, i, node.at, bend, convexity);
         }
       }
     }
   });
-  eta_ = options_.outer_step > 0.0 ? options_.outer_step : 0.2 / blocks_.comm().max(largest);
+  for (auto* constants : {&smoothness_, &upper_smoothness_}) {
+    constants->resize(at(team_blocks_.size()));
+    team_.broadcast(std::span(*constants));
+  }
+  eta_ = options_.outer_step > 0.0 ? options_.outer_step : 0.2 / comm.max(largest);
 }
 
 /// min_y g + weight f by accelerated gradients, restarted whenever the gradient opposes the
 /// momentum.
 void DifferenceMethod::solve(std::int64_t i, double weight, In x, Out y) {
-  const auto local = at(i - blocks_.owned().begin);
-  const double step = 1.0 / (smoothness_[local] + std::abs(weight) * upper_[local]);
+  const auto local = at(i - team_blocks_.begin);
+  const double step = 1.0 / (smoothness_[local] + std::abs(weight) * upper_smoothness_[local]);
   const std::size_t n = y.size();
   std::vector<double> point(y.begin(), y.end()), gradient(n), slope(n), last(n);
   double t = 1.0;
@@ -281,24 +295,67 @@ void DifferenceMethod::solve(std::int64_t i, double weight, In x, Out y) {
   }
 }
 
+/// Solves node j of block i from y; share = c_j / s [grad_x g + j s grad_x f] there.
+void DifferenceMethod::visit_node(std::int64_t i, std::size_t j, In x, Out y, Out share) {
+  const double weight = nodes_[j].at * options_.spacing;
+  const double factor = nodes_[j].coefficient / options_.spacing;
+  solve(i, weight, x, y);
+  std::fill(share.begin(), share.end(), 0.0);
+  oracle_.grad_x_g(i, {}, x, y, part_);
+  axpy(factor, part_, share);
+  if (weight == 0.0) return;
+  oracle_.grad_x_f(i, {}, x, y, part_);
+  axpy(factor * weight, part_, share);
+}
+
+/// The rows that the ranks of the team have worked on, to the owner.
+void DifferenceMethod::gather_nodes(std::size_t width) {
+  std::vector<int> counts, places;
+  for (int r = 0; r < team_.size(); ++r) {
+    counts.push_back(static_cast<int>(at(shares_.range(r).size()) * width));
+    places.push_back(static_cast<int>(at(shares_.range(r).begin) * width));
+  }
+  const auto rank = static_cast<std::size_t>(team_.rank());
+  const bool owner = rank == 0;
+  MPI_Gatherv(owner ? MPI_IN_PLACE : rows_.data() + places[rank], counts[rank], MPI_DOUBLE,
+              rows_.data(), counts.data(), places.data(), MPI_DOUBLE, 0, team_.handle());
+}
+
 void DifferenceMethod::hypergradient(In x, Out out) {
   exchange_.clear();
-  parallel::agree(blocks_.comm(), [&] {
-    std::vector<double> sum(x.size()), part(x.size());
-    for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
+  const bool owner = team_.rank() == 0;
+  const auto mine = shares_.range(team_.rank());
+  std::vector<double> sum(x.size());
+  blocks_.work([&] {
+    std::exception_ptr problem;  // waits until the team has met for every block
+    for (auto i = team_blocks_.begin; i < team_blocks_.end; ++i) {
+      const std::size_t dy = at(oracle_.view().dim_inner(i)), width = dy + x.size();
+      rows_.resize(nodes_.size() * width);
+      const auto point = [&](std::size_t j) { return Out(rows_).subspan(j * width, dy); };
+      const auto share = [&](std::size_t j) {
+        return Out(rows_).subspan(j * width + dy, x.size());
+      };
+      for (std::size_t j = 0; owner && j < nodes_.size(); ++j) {
+        const In y = blocks_.of(std::as_const(points_[j]), i);
+        std::copy(y.begin(), y.end(), point(j).begin());
+      }
+      if (team_.size() > 1) team_.broadcast(std::span(rows_));
+      try {
+        for (auto j = mine.begin; j < mine.end; ++j)
+          visit_node(i, at(j), x, point(at(j)), share(at(j)));
+      } catch (...) {
+        problem = std::current_exception();
+      }
+      if (team_.size() > 1) gather_nodes(width);
+      if (!owner) continue;
       std::fill(sum.begin(), sum.end(), 0.0);
       for (std::size_t j = 0; j < nodes_.size(); ++j) {
-        const double weight = nodes_[j].at * options_.spacing;
-        const Out y = blocks_.of(points_[j], i);
-        solve(i, weight, x, y);
-        oracle_.grad_x_g(i, {}, x, y, part);
-        axpy(nodes_[j].coefficient / options_.spacing, part, sum);
-        if (weight == 0.0) continue;
-        oracle_.grad_x_f(i, {}, x, y, part);
-        axpy(nodes_[j].coefficient * weight / options_.spacing, part, sum);
+        std::copy_n(point(j).begin(), dy, blocks_.of(points_[j], i).begin());
+        axpy(1.0, share(j), sum);
       }
       exchange_.add(i, 1.0, sum);
     }
+    if (problem) std::rethrow_exception(problem);
   });
   exchange_.mean(iteration_, out);
 }
@@ -317,8 +374,6 @@ void DifferenceMethod::fields(state::FieldVisitor& visit) {
   base_fields(visit);
   for (std::size_t j = 0; j < points_.size(); ++j)
     block_field(visit, "node" + std::to_string(j), points_[j]);
-  row_field(visit, "smoothness", 1, smoothness_);
-  row_field(visit, "upper_smoothness", 1, upper_);
   visit.scalar("eta", eta_);
 }
 

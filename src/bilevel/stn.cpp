@@ -1,7 +1,6 @@
 #include <equipoise/bilevel/alternating.hpp>
 #include <equipoise/bilevel/stn.hpp>
 #include <equipoise/bilevel/vectors.hpp>
-#include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
@@ -53,7 +52,7 @@ SelfTuning::SelfTuning(const Setup& setup, StnOptions options)
       back_(x_.size()),
       step_x_(x_.size()) {
   const OracleView& view = oracle_.view();
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     require_batches(options_.batch);
     double bytes = 0.0;
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end && !own_; ++i)
@@ -168,7 +167,7 @@ void SelfTuning::step() {
   exchange_.clear();
   differences_.clear();
   std::int64_t bad = -1;
-  parallel::agree(blocks_.comm(), [&] {
+  blocks_.work([&] {
     const std::int64_t rounds = options_.train + (iteration_ == 0 ? options_.warm_up : 0);
     for (auto i = blocks_.owned().begin; i < blocks_.owned().end; ++i) {
       for (std::int64_t round = 1; round <= rounds; ++round) train(i, round);

@@ -5,6 +5,7 @@
 #include <equipoise/partition/partition.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,10 @@ class Blocks {
   static partition::Layout layout(std::int64_t blocks, std::int64_t classes, int ranks);
 
   [[nodiscard]] const parallel::Comm& comm() const { return comm_; }
+  /// Runs a rank's share of the work, its oracle calls included; where it throws on one rank, all
+  /// throw (`parallel::agree`). Ranks without blocks may compute for the owner of one meanwhile.
+  /// **Collective.**
+  void work(const std::function<void()>& share) const;
   [[nodiscard]] std::int64_t count() const { return layout_.dimension(); }
   /// The blocks of this rank.
   [[nodiscard]] partition::Range owned() const { return owned_; }
@@ -52,6 +57,7 @@ class Blocks {
 
  private:
   parallel::Comm comm_;
+  OracleView oracle_;
   partition::Layout layout_;
   partition::Range owned_;
   partition::Partition entries_;

@@ -123,11 +123,18 @@ class OracleView {
     void (*figures)(const void*, std::int64_t, In, In, Figures&);
     Facts (*facts)(const void*);
     std::string (*fingerprint)(const void*);
+    /// What `Blocks::work` calls before and after the work of this rank: oracles that share calls
+    /// out over ranks (`ShardedOracle`).
+    void (*enter)(const void*);
+    void (*leave)(const void*);
   };
 
   template <class P>
   requires(Oracle<P> && !std::same_as<P, OracleView>) OracleView(const P& oracle)
       : self_(&oracle), table_(&table_of<P>) {}  // NOLINT(google-explicit-constructor)
+
+  /// For oracles that fill a table of their own.
+  OracleView(const void* self, const Table* table) : self_(self), table_(table) {}
 
   /// The optional calls by their names above; entries are null where the oracle lacks them.
   [[nodiscard]] const Table& table() const { return *table_; }

@@ -72,6 +72,10 @@ struct DifferenceOptions {
 /// Lower problems are solved by accelerated gradients with restarts (first order only), from the
 /// last nodes. Throws ConfigurationError where a node's objective g + j s f, j < 0, is not convex
 /// (|j| s L_f >= mu, from the oracle's bounds). Memory: p + 1 nodes of dy a block.
+///
+/// Where there are fewer classes of blocks than ranks and every rank knows all blocks, rank r joins
+/// the owner r mod classes: the nodes of a block are solved by the ranks of its team at the same
+/// time, with the same bits. Sent within a team, a block: p (dy + dx) numbers there and back.
 class DifferenceMethod final : public MethodBase {
  public:
   DifferenceMethod(const Setup& setup, DifferenceOptions options);
@@ -86,13 +90,18 @@ class DifferenceMethod final : public MethodBase {
   };
   static std::vector<Node> nodes(std::int64_t order);
   void solve(std::int64_t i, double weight, In x, Out y);
+  void visit_node(std::int64_t i, std::size_t j, In x, Out y, Out share);
+  void gather_nodes(std::size_t width);
 
   DifferenceOptions options_;
   std::vector<Node> nodes_;
   std::vector<std::vector<double>> points_;
   double eta_ = 0.0;
-  std::vector<double> smoothness_, convexity_, upper_;
-  std::vector<double> next_;
+  parallel::Comm team_;  ///< the owner of the blocks is its rank 0
+  partition::Range team_blocks_;
+  partition::Partition shares_;                        ///< nodes over the team
+  std::vector<double> smoothness_, upper_smoothness_;  ///< of the team's blocks
+  std::vector<double> rows_, part_, next_;
 };
 
 }  // namespace equipoise::bilevel

@@ -45,6 +45,10 @@ void BilevelRun::describe(state::OptionVisitor& visit) {
                "logical classes of blocks; results do not depend on the rank count, but on this",
                state::at_least_one);
   visit.option("seed", seed, "seed of all random draws", state::non_negative);
+  visit.option("shards", shards,
+               "parts of the samples of a block, which ranks without blocks compute for its owner; "
+               "results depend on this, not on ranks; 1: none",
+               {1.0, 4096.0});
 }
 
 BilevelInstance::BilevelInstance(parallel::Comm comm, bilevel::OracleView oracle,
@@ -52,11 +56,16 @@ BilevelInstance::BilevelInstance(parallel::Comm comm, bilevel::OracleView oracle
     : comm_(comm),
       oracle_(oracle),
       keep_(std::move(keep)),
-      setup_{comm, oracle, run.classes, static_cast<std::uint64_t>(run.seed)},
-      blocks_(comm, oracle, run.classes) {}
+      blocks_(comm, oracle, run.classes),
+      shards_(run.shards > 1 ? std::make_unique<bilevel::ShardedOracle>(
+                                   comm, oracle, blocks_.classes().size(), run.shards)
+                             : nullptr),
+      setup_{comm, shards_ ? shards_->view() : oracle, run.classes,
+             static_cast<std::uint64_t>(run.seed)} {}
 
 std::string BilevelInstance::fingerprint() const {
-  return fmt::format("bilevel {} classes={}", oracle_.fingerprint(), blocks_.classes().size());
+  return fmt::format("bilevel {} classes={}{}", oracle_.fingerprint(), blocks_.classes().size(),
+                     shards_ ? fmt::format(" shards={}", shards_->count()) : "");
 }
 
 solve::Facts BilevelInstance::facts() const {
@@ -65,6 +74,12 @@ solve::Facts BilevelInstance::facts() const {
   facts.emplace_back("inner variables",
                      fmt::format("{} in {} blocks", blocks_.entries().size(), blocks_.count()));
   facts.emplace_back("classes of blocks", fmt::format("{}", blocks_.classes().size()));
+  const auto without = comm_.size() - blocks_.classes().size();
+  if (shards_) facts.emplace_back("shards of a block", fmt::format("{}", shards_->count()));
+  if (without > 0 && !shards_ && oracle_.everywhere()) {
+    facts.emplace_back("ranks without blocks",
+                       fmt::format("{}, idle: run.shards=16 lets them share the samples", without));
+  }
   return facts;
 }
 

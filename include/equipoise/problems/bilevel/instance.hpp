@@ -1,6 +1,7 @@
 #pragma once
 
 #include <equipoise/bilevel/method.hpp>
+#include <equipoise/bilevel/shards.hpp>
 #include <equipoise/solve/checked.hpp>
 #include <equipoise/solve/instance.hpp>
 
@@ -15,6 +16,7 @@ namespace equipoise::problems {
 struct BilevelRun {
   std::int64_t classes = 64;
   std::int64_t seed = 0;
+  std::int64_t shards = 1;
   void describe(state::OptionVisitor& visit);
 };
 
@@ -63,8 +65,9 @@ class BilevelInstance final : public solve::Instance, public solve::Checked {
   parallel::Comm comm_;
   bilevel::OracleView oracle_;
   std::shared_ptr<const void> keep_;
-  bilevel::Setup setup_;
   bilevel::Blocks blocks_;
+  std::unique_ptr<bilevel::ShardedOracle> shards_;  ///< where samples are shared out
+  bilevel::Setup setup_;
 };
 
 }  // namespace equipoise::problems
