@@ -240,6 +240,33 @@ TEST_F(LinearProgramTest, TransportMeetsADualBoundWithTheSameBitsOnAnyRanks) {
   EXPECT_GT(both, 0.0);
 }
 
+// Feasible to 1e-8 at a gap of 1e-3, for fewer products than all of the measure at 1e-8.
+TEST_F(LinearProgramTest, FeasibilityPolishingEndsFeasibleWithASmallGap) {
+  const auto products = [](const Result& r) {
+    for (const auto& [name, count] : r.summary.counters) {
+      if (name == "matrix_product") return count;
+    }
+    return std::int64_t{-1};
+  };
+  LinearProgramOptions options;
+  options.columns = 150;
+  options.rows = 60;
+  for (const auto* made : {"random", "transport"}) {
+    options.generate = made;
+    const Result plain = solve_made(comm_, options, {"method.polish=off"});
+    const Result polished = solve_made(
+        comm_, options,
+        {"method.polish=off", "method.feasibility_polishing=true", "method.gap_tolerance=1e-3"});
+    EXPECT_EQ(polished.summary.stop, solve::Stop::converged) << made;
+    EXPECT_LE(figure(polished.certificate, "primal_residual_relative"), 1.01e-8) << made;
+    EXPECT_LE(figure(polished.certificate, "dual_residual_relative"), 1.01e-8) << made;
+    EXPECT_LE(figure(polished.certificate, "gap_relative"), 1.01e-3) << made;
+    EXPECT_LT(products(polished), products(plain)) << made;
+    const double optimum = plain.summary.objective;
+    EXPECT_NEAR(polished.summary.objective, optimum, 1e-3 * (1.0 + std::abs(optimum))) << made;
+  }
+}
+
 // The whole has too many coefficients for the polish; what the pair leaves open has not.
 TEST_F(LinearProgramTest, ThePartThatIsOpenFinishesTheWhole) {
   LinearProgramOptions options;

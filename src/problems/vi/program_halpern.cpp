@@ -4,6 +4,9 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+#include <utility>
+
 namespace equipoise::problems {
 namespace {
 
@@ -21,6 +24,11 @@ double row_prox(double v, double sigma, double lower, double upper) {
 }  // namespace
 
 void HalpernOptions::describe(state::OptionVisitor& visit) {
+  visit.choice(
+      "order", order, {"auto", "file", "graph"},
+      "of rows and columns on the ranks: the file's, or one that makes neighbours of those "
+      "that meet; auto: the graph's for large files where eight parts need half as many "
+      "numbers of each other or fewer");
   visit.choice("polish", polish, {"auto", "off"},
                "auto: Newton's method on rank 0 finishes programs of moderate size, or a part of "
                "larger ones");
@@ -30,6 +38,13 @@ void HalpernOptions::describe(state::OptionVisitor& visit) {
   visit.option("polish_nonzeros", polish_nonzeros,
                "programs, or parts, with more coefficients are not gathered for the polish",
                state::non_negative);
+  visit.option(
+      "feasibility_polishing", feasibility_polishing,
+      "linear programs: end as soon as steps without costs, and steps with bounds 0, make x "
+      "and y feasible to the tolerance at a gap of at most method.gap_tolerance");
+  visit.option("gap_tolerance", gap_tolerance,
+               "largest relative gap, and complementarity, of a pair from feasibility polishing",
+               state::positive);
   visit.option("check_every", check_every, "iterations between evaluations of the KKT residual",
                state::at_least_one);
 }
@@ -37,26 +52,27 @@ void HalpernOptions::describe(state::OptionVisitor& visit) {
 HalpernPdhg::HalpernPdhg(parallel::Comm comm, std::shared_ptr<const DistributedProgram> program,
                          const HalpernOptions& options, double tolerance)
     : comm_(std::move(comm)),
-      program_(std::move(program)),
+      order_(comm_, program, options.order),
+      program_(order_.program()),
       options_(options),
       tolerance_(tolerance),
       scaled_(comm_, program_),
       next_polish_(options.polish_after) {
   const std::size_t n = scaled_.cost.size();
   const std::size_t m = scaled_.row_lower.size();
-  for (Vector* v : {&x_, &x_new_, &x_work_, &best_.x}) v->assign(n, 0.0);
-  for (Vector* v : {&y_, &y_new_, &y_work_, &best_.y}) v->assign(m, 0.0);
+  for (Vector* v : {&x_, &x_new_, &x_work_}) v->assign(n, 0.0);
+  for (Vector* v : {&y_, &y_new_, &y_work_}) v->assign(m, 0.0);
   if (const double norm = scaled_.norm(); norm > 0.0) eta_ = 0.99 / norm;
   if (quadratic()) curvature_ = 1.01 * scaled_.quadratic_norm();
   weight_ = start_weight();
   for (std::size_t j = 0; j < n; ++j) x_[j] = clip(0.0, scaled_.lower[j], scaled_.upper[j]);
   x_anchor_ = x_new_ = x_;
   y_anchor_ = y_;
-  best_.program = program_;
+  best_.program = std::move(program);
   best_.part = comm_.rank();
-  scaled_.unscale(x_, y_, best_.x, best_.y);
-  take(scaled_.kkt(x_, y_));
+  keep(x_, y_, scaled_.kkt(x_, y_));
   residual_at_polish_ = start_residual_ = report_.residual;
+  if (!order_.note().empty()) notes_.emplace_back("order", order_.note());
   notes_.emplace_back("primal weight", fmt::format("{:.3g}", weight_));
 }
 
@@ -70,30 +86,6 @@ double HalpernPdhg::start_weight() const {
   const double b = partition::norm(comm_, program_->rows, finite);
   const double c = partition::norm(comm_, program_->columns, scaled_.cost);
   return b > 0.0 && c > 0.0 ? c / b : 1.0;
-}
-
-void HalpernPdhg::step() {
-  report_.fresh = false;
-  const bool looks = (total_ + 1) % options_.check_every == 0;
-  if (!looks && inner_ % restart_check != 0) {
-    advance<true>();
-    ++total_;
-    ++inner_;
-    return;
-  }
-  advance<false>();
-  ++total_;
-  if (looks && check()) return;
-  if (inner_ % restart_check == 0) {
-    const double r = fixed_point_residual();
-    if (inner_ == 0) first_residual_ = r;
-    const bool stalls = r < 0.8 * first_residual_ && r > last_residual_;
-    const bool artificial =
-        inner_ > 100 && static_cast<double>(inner_) > 0.36 * static_cast<double>(total_);
-    last_residual_ = r;
-    if (inner_ > 0 && (r < 0.2 * first_residual_ || stalls || artificial)) return restart();
-  }
-  move();
 }
 
 template <bool moves>
@@ -127,6 +119,38 @@ void HalpernPdhg::advance() {
       y_new_[i] = next;
     }
   });
+}
+
+void HalpernPdhg::step() {
+  report_.fresh = false;
+  (void)iterate([this] { return check(); });
+}
+
+template <class Look>
+bool HalpernPdhg::iterate(Look&& look) {
+  const bool looks = (total_ + 1) % options_.check_every == 0;
+  ++total_;
+  if (!looks && inner_ % restart_check != 0) {
+    advance<true>();
+    ++inner_;
+    return false;
+  }
+  advance<false>();
+  if (looks && look()) return true;
+  if (inner_ % restart_check == 0) {
+    const double r = fixed_point_residual();
+    if (inner_ == 0) first_residual_ = r;
+    const bool stalls = r < 0.8 * first_residual_ && r > last_residual_;
+    const bool artificial =
+        inner_ > 100 && static_cast<double>(inner_) > 0.36 * static_cast<double>(total_);
+    last_residual_ = r;
+    if (inner_ > 0 && (r < 0.2 * first_residual_ || stalls || artificial)) {
+      restart();
+      return false;
+    }
+  }
+  move();
+  return false;
 }
 
 void HalpernPdhg::move() {
@@ -170,6 +194,15 @@ void HalpernPdhg::take(const RelativeKkt& kkt) {
   report_.objective = (program_->maximise ? -1.0 : 1.0) * kkt.primal_objective;
 }
 
+void HalpernPdhg::keep(const Vector& x, const Vector& y, const RelativeKkt& kkt) {
+  best_.x.resize(x.size());
+  best_.y.resize(y.size());
+  scaled_.unscale(x, y, best_.x, best_.y);
+  order_.columns_to_file(best_.x);
+  order_.rows_to_file(best_.y);
+  take(kkt);
+}
+
 bool HalpernPdhg::check() {
   report_.fresh = true;
   const RelativeKkt now = scaled_.kkt(x_new_, y_new_);
@@ -179,16 +212,75 @@ bool HalpernPdhg::check() {
     return true;
   }
   if (now.largest() < report_.residual) {
-    scaled_.unscale(x_new_, y_new_, best_.x, best_.y);
-    take(now);
+    keep(x_new_, y_new_, now);
   }
   if (report_.residual <= tolerance_) return false;
+  if (options_.feasibility_polishing && now.gap <= options_.gap_tolerance &&
+      total_ >= next_feasibility_ && !quadratic()) {
+    next_feasibility_ = 2 * total_;
+    if (polish_feasibility()) return true;
+  }
   if (inner_ > 100 && (total_ / options_.check_every) % 8 == 0 && try_rays()) return true;
   if (options_.polish == "auto" && total_ >= next_polish_) {
     next_polish_ = 2 * total_;
     return !on_course() && polish();
   }
   return false;
+}
+
+template <class Done>
+bool HalpernPdhg::walk(std::int64_t most, Done&& done) {
+  x_anchor_ = x_;
+  y_anchor_ = y_;
+  inner_ = total_ = 0;
+  while (total_ < most) {
+    if (iterate(done)) return true;
+  }
+  return false;
+}
+
+bool HalpernPdhg::polish_feasibility() {
+  const auto state = [this] {
+    return std::tie(x_, y_, x_new_, y_new_, x_anchor_, y_anchor_, weight_, first_residual_,
+                    last_residual_, inner_, total_);
+  };
+  const auto before = std::make_tuple(x_, y_, x_new_, y_new_, x_anchor_, y_anchor_, weight_,
+                                      first_residual_, last_residual_, inner_, total_);
+  const std::int64_t most = std::max(total_ / 8, options_.check_every);
+  const auto bounds = [this] {
+    return std::tie(scaled_.lower, scaled_.upper, scaled_.row_lower, scaled_.row_upper);
+  };
+  const auto finite_bounds =
+      std::make_tuple(scaled_.lower, scaled_.upper, scaled_.row_lower, scaled_.row_upper);
+
+  Vector x = x_new_, y = y_new_;
+  const Vector costs = std::exchange(scaled_.cost, Vector(x.size()));
+  x_ = x;
+  std::fill(y_.begin(), y_.end(), 0.0);
+  bool feasible = walk(most, [&] { return scaled_.kkt(x_new_, y).primal <= tolerance_; });
+  scaled_.cost = costs;
+  if (feasible) {
+    x = x_new_;
+    for (Vector* v : {&scaled_.lower, &scaled_.upper, &scaled_.row_lower, &scaled_.row_upper}) {
+      for (double& bound : *v) bound = std::isfinite(bound) ? 0.0 : bound;
+    }
+    std::fill(x_.begin(), x_.end(), 0.0);
+    y_ = y;
+    weight_ = std::get<6>(before);
+    feasible = walk(most, [&] { return scaled_.kkt(x, y_new_).dual <= tolerance_; });
+    y = y_new_;
+    bounds() = finite_bounds;
+  }
+  state() = before;
+  if (!feasible) return false;
+  const RelativeKkt now = scaled_.kkt(x, y);
+  if (!(std::max(now.gap, now.complementarity) <= options_.gap_tolerance)) return false;
+  keep(x, y, now);
+  report_.finished = true;
+  report_.message =
+      fmt::format("feasibility polishing: primal and dual residual {:.3g} and {:.3g}, gap {:.3g}",
+                  now.primal, now.dual, now.gap);
+  return true;
 }
 
 /// Whether a large program that goes on losing digits of its residual as since the last call of
@@ -219,8 +311,9 @@ bool HalpernPdhg::prove_infeasible(Vector y) {
   const auto ray = scaled_.infeasible(y);
   if (!ray) return false;
   best_.status = static_cast<std::int64_t>(ProgramStatus::infeasible);
-  best_.x.assign(x_.size(), 0.0);
+  order_.rows_to_file(y);
   best_.y = std::move(y);
+  std::fill(best_.x.begin(), best_.x.end(), 0.0);
   report_ = {
       .residual = ray->error,
       .fresh = true,
@@ -233,8 +326,9 @@ bool HalpernPdhg::prove_unbounded(Vector x) {
   const auto ray = scaled_.unbounded(x);
   if (!ray) return false;
   best_.status = static_cast<std::int64_t>(ProgramStatus::unbounded);
+  order_.columns_to_file(x);
   best_.x = std::move(x);
-  best_.y.assign(y_.size(), 0.0);
+  std::fill(best_.y.begin(), best_.y.end(), 0.0);
   report_ = {
       .residual = ray->error,
       .fresh = true,
@@ -265,6 +359,7 @@ void HalpernPdhg::fields(state::FieldVisitor& visit) {
   visit.scalar("inner_iterations", inner_);
   visit.scalar("total_iterations", total_);
   visit.scalar("next_polish", next_polish_);
+  visit.scalar("next_feasibility", next_feasibility_);
   visit.scalar("residual_at_polish", residual_at_polish_);
   visit.scalar("report/residual", report_.residual);
   visit.scalar("report/objective", report_.objective);

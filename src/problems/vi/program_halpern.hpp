@@ -1,5 +1,6 @@
 #pragma once
 
+#include "program_order.hpp"
 #include "program_part.hpp"
 #include "program_scaled.hpp"
 
@@ -14,10 +15,13 @@
 namespace equipoise::problems {
 
 struct HalpernOptions {
+  std::string order = "auto";
   std::string polish = "auto";
   std::int64_t polish_after = 256;
   std::int64_t polish_nonzeros = 1'000'000;
   std::int64_t check_every = 32;
+  bool feasibility_polishing = false;
+  double gap_tolerance = 1e-3;
   void describe(state::OptionVisitor& visit);
 };
 
@@ -56,6 +60,14 @@ struct ProgramSolution : state::Stateful {
 /// programs, and of those with a dearer factorisation, the part that the pair leaves open is taken
 /// instead, as often as that helps (`open_part`). The outcome is taken only if it passes the same
 /// tests. Rays also come from the differences of iterates.
+///
+/// Feasibility polishing of linear programs (Applegate et al., PDLP: A practical first-order method
+/// for large-scale linear programming, 2025, section 4), if wanted: once the gap is at most
+/// `gap_tolerance`, the same steps solve from x the program without costs, and from y the one with
+/// all finite bounds 0, each in at most an eighth of the iterations so far. If x and y then satisfy
+/// their constraints to the tolerance, and gap and complementarity are at most `gap_tolerance`, the
+/// run ends with them; if not, it goes on as if nothing had been tried, and tries again after as
+/// many iterations.
 class HalpernPdhg final : public solve::Method {
  public:
   /// `tolerance`: what the polish aims at. **Collective.**
@@ -81,6 +93,12 @@ class HalpernPdhg final : public solve::Method {
   double fixed_point_residual();
   void restart();
   void move();
+  /// One iteration. Every `check_every` it asks look() at (x_new, y_new) whether to stay there.
+  template <class Look>
+  bool iterate(Look&& look);
+  /// From (x_, y_) until done() at (x_new, y_new), in at most `most` iterations.
+  template <class Done>
+  bool walk(std::int64_t most, Done&& done);
   /// The next says whether the step is over: an end, or a new point. So do the three after it.
   bool check();
   bool try_rays();
@@ -88,16 +106,20 @@ class HalpernPdhg final : public solve::Method {
   bool prove_unbounded(Vector x);
   bool on_course();
   bool polish();
+  bool polish_feasibility();
   void solve_parts(std::int64_t most, double& allowed, Vector& x, Vector& y);
   double polish_cost(const LocalProgram& local, double allowed);
   bool solve_part(const ProgramPart& part, GatheredPart& local, Vector& x, Vector& y);
   void take(const RelativeKkt& kkt);
+  /// The pair, in scaled units and the order of the ranks, becomes the best one. **Collective**.
+  void keep(const Vector& x, const Vector& y, const RelativeKkt& kkt);
   [[nodiscard]] bool quadratic() const { return scaled_.quadratic(); }
   /// A point's weight and the anchor's in the next one.
   [[nodiscard]] double pull() const { return 1.0 / static_cast<double>(inner_ + 2); }
 
   parallel::Comm comm_;
-  std::shared_ptr<const DistributedProgram> program_;
+  ProgramOrder order_;
+  std::shared_ptr<const DistributedProgram> program_;  // in that order
   HalpernOptions options_;
   double tolerance_;
   ScaledProgram scaled_;
@@ -107,8 +129,8 @@ class HalpernPdhg final : public solve::Method {
   double weight_ = 1.0, first_residual_ = 0.0, last_residual_ = 0.0;
   double start_residual_ = 0.0, residual_at_polish_ = 0.0;
   double whole_polish_cost_ = 0.0;  // operations, at least
-  std::int64_t inner_ = 0, total_ = 0, next_polish_ = 0;
-  ProgramSolution best_;
+  std::int64_t inner_ = 0, total_ = 0, next_polish_ = 0, next_feasibility_ = 0;
+  ProgramSolution best_;  // in the order of the file
 
   Vector x_new_, y_new_, x_work_, y_work_;
   solve::Report report_;

@@ -31,7 +31,7 @@ void HalpernPdhg::solve_parts(std::int64_t most, double& allowed, Vector& x, Vec
   for (int k = 0; k < most_parts && report_.residual > tolerance_; ++k) {
     const ProgramPart part = open_part(comm_, scaled_, eta_ / weight_, eta_ * weight_, x, y);
     // A file has been whole on rank 0 before.
-    if (program_->generator && traveling_nonzeros(comm_, *program_, part) > most) return;
+    if (best_.program->generator && traveling_nonzeros(comm_, *program_, part) > most) return;
     GatheredPart local = gather_part(comm_, scaled_, part, x, y);
     if (local.nonzeros > most) return;
     const double cost = polish_cost(local.program, allowed);
@@ -52,6 +52,8 @@ bool HalpernPdhg::polish() {
   const auto from_best = [&] {
     x = best_.x;
     y = best_.y;
+    order_.columns_from_file(x);
+    order_.rows_from_file(y);
     for (std::size_t j = 0; j < x.size(); ++j) x[j] /= scaled_.column_scale[j];
     for (std::size_t i = 0; i < y.size(); ++i) y[i] /= scaled_.row_scale[i];
   };
@@ -98,7 +100,7 @@ bool HalpernPdhg::solve_part(const ProgramPart& part, GatheredPart& local, Vecto
     for (std::size_t i = 0; i < local.y.size(); ++i) local.y[i] *= program.row_scale[i];
   });
   factorizations_ += result.factorizations;
-  Vector found_x(best_.x.size()), found_y(best_.y.size());
+  Vector found_x(x.size()), found_y(y.size());
   scatter_part(comm_, part.columns, local.x, found_x);
   scatter_part(comm_, part.rows, local.y, found_y);
   for (std::size_t j = 0; j < x.size(); ++j) {
@@ -107,8 +109,7 @@ bool HalpernPdhg::solve_part(const ProgramPart& part, GatheredPart& local, Vecto
   for (std::size_t i = 0; i < y.size(); ++i) y[i] = found_y[i] / scaled_.row_scale[i];
   const RelativeKkt now = scaled_.kkt(x, y);
   if (now.largest() < report_.residual) {
-    scaled_.unscale(x, y, best_.x, best_.y);
-    take(now);
+    keep(x, y, now);
     x_new_ = x;
     y_new_ = y;
   }
