@@ -64,10 +64,10 @@ struct ProgramSolution : state::Stateful {
 /// Feasibility polishing of linear programs (Applegate et al., PDLP: A practical first-order method
 /// for large-scale linear programming, 2025, section 4), if wanted: once the gap is at most
 /// `gap_tolerance`, the same steps solve from x the program without costs, and from y the one with
-/// all finite bounds 0, each in at most an eighth of the iterations so far. If x and y then satisfy
-/// their constraints to the tolerance, and gap and complementarity are at most `gap_tolerance`, the
-/// run ends with them; if not, it goes on as if nothing had been tried, and tries again after as
-/// many iterations.
+/// all finite bounds 0, each in at most an eighth of the iterations so far, or four looks. If x and
+/// y then satisfy their constraints to the tolerance, and gap and complementarity are at most
+/// `gap_tolerance`, the run ends with them; if not, it goes on as if nothing had been tried, and
+/// tries again after as many iterations.
 class HalpernPdhg final : public solve::Method {
  public:
   /// `tolerance`: what the polish aims at. **Collective.**
