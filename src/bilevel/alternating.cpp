@@ -71,6 +71,7 @@ Alternating::Alternating(const Setup& setup, AlternatingOptions options)
       h_(x_.size()),
       j_(x_.size()),
       next_(x_.size()) {
+  evaluates(options_.evaluate_every);
   blocks_.work([&] { require_batches(options_.batch); });
   tau_ = options_.lower_step > 0.0 ? options_.lower_step
                                    : 1.0 / largest_smoothness(blocks_, oracle_.view(), x_, y_);
@@ -172,6 +173,7 @@ Bome::Bome(const Setup& setup, BomeOptions options)
   inner_step_ = options_.inner_step > 0.0 ? options_.inner_step : 1.0 / smoothness;
   step_ = options_.step > 0.0 ? options_.step : 0.2 / smoothness;
   outer_step_ = options_.outer_step > 0.0 ? options_.outer_step : step_;
+  evaluates(options_.evaluate_every);
 }
 
 void Bome::step() {

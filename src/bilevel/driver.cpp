@@ -1,9 +1,11 @@
 #include <equipoise/bilevel/driver.hpp>
 #include <equipoise/bilevel/vectors.hpp>
+#include <equipoise/parallel/agree.hpp>
 #include <equipoise/parallel/error.hpp>
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 
 namespace equipoise::bilevel {
@@ -90,11 +92,12 @@ Driver::Driver(const Setup& setup, DriverOptions options)
   for (Raw* raw : {&now_, &before_})
     *raw = {std::vector<double>(dy), std::vector<double>(dy), std::vector<double>(x_.size()),
             std::vector<double>(std::max(dy, x_.size()))};
-  for (auto* buffer : {&yn_, &vn_, &yo_, &vo_}) buffer->resize(dy);
+  for (auto* buffer : {&yo_, &vo_}) buffer->resize(dy);
   mixed_.resize(x_.size());
   if (saga != 0) entries_.resize(3 * dy + 2 * x_.size());
   if (view.has("x_support")) exchange_.allow_sparse();
   next_.resize(x_.size());
+  evaluates(options_.evaluate_every);
 }
 
 /// The largest smoothness of grad_y g over all blocks at the present point. **Collective.**
@@ -245,18 +248,19 @@ void Driver::evaluate_at(std::int64_t i, In x, In y, In v, Raw& raw) {
   for (std::size_t k = 0; k < x.size(); ++k) raw.outer[k] = upper[k] - raw.outer[k];
 }
 
-/// One visit of block i at iteration t: its streams, its share of the hypergradient, its estimates.
-void Driver::visit_block(std::int64_t i, double weight, bool everything) {
+/// One visit of a block at iteration t: its streams and its share of the hypergradient.
+void Driver::visit_block(Visit& visit, double weight, bool everything) {
+  const std::int64_t i = visit.block;
   const auto dy = at(oracle_.view().dim_inner(i));
   const auto local = at(i - blocks_.owned().begin);
-  const bool first = visited_[local] < 0;
-  const std::int64_t moves = iteration_ - visited_[local];
-  const Out yn = Out(yn_).first(dy), vn = Out(vn_).first(dy), yo = Out(yo_).first(dy),
-            vo = Out(vo_).first(dy);
+  const bool first = visit.first = visited_[local] < 0;
+  const std::int64_t moves = visit.moves = iteration_ - visited_[local];
+  for (auto* buffer : {&visit.y, &visit.v}) buffer->resize(dy);
+  const Out yn = visit.y, vn = visit.v, yo = Out(yo_).first(dy), vo = Out(vo_).first(dy);
   position(i, moves, yn, vn);
   choose_batches(i, everything);
-  const Blend by = blend(kinds_[0], constants(), first, everything);
-  const Blend bv = blend(kinds_[1], constants(), first, everything);
+  const Blend by = visit.lower = blend(kinds_[0], constants(), first, everything);
+  const Blend bv = visit.linear = blend(kinds_[1], constants(), first, everything);
   const Blend bx = blend(kinds_[2], constants(), iteration_ == 0, everything);
   const bool look_back = by.previous != 0.0 || bv.previous != 0.0 || bx.previous != 0.0;
   // Without move_all a block moved once, right after its last visit: the look back is to before it.
@@ -265,7 +269,6 @@ void Driver::visit_block(std::int64_t i, double weight, bool everything) {
     if (first) track(i, yn, yn, {});
     hessian_direction(i, x_, yn, hessian_, now_);
     if (look_back) hessian_direction(i, old_x_, yo, moves == 1 ? old_hessian_ : hessian_, before_);
-    if (!first) track(i, yn, yo, bv);
   } else if (!tables_.empty()) {
     if (first) build_tables(i, x_, yn, vn);
     evaluate_tables(i, x_, yn, vn, now_);
@@ -273,13 +276,16 @@ void Driver::visit_block(std::int64_t i, double weight, bool everything) {
     evaluate_at(i, x_, yn, vn, now_);
     if (look_back) evaluate_at(i, old_x_, yo, vo, before_);
   }
-  std::copy(yn.begin(), yn.end(), blocks_.of(y_, i).begin());
-  std::copy(vn.begin(), vn.end(), blocks_.of(v_, i).begin());
-  const Out s = blocks_.of(s_, i), u = blocks_.of(u_, i);
-  update(by, now_.lower, before_.lower, s);
-  if (!options_.track_hessian) update(bv, now_.linear, before_.linear, u);
+  const auto keep = [&](const std::vector<double>& from, std::vector<double>& to) {
+    to.assign(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(dy));
+  };
+  keep(now_.lower, visit.h_lower);
+  keep(now_.linear, visit.h_linear);
+  keep(before_.lower, visit.old_lower);
+  keep(before_.linear, visit.old_linear);
   update({0.0, bx.now, bx.previous}, now_.outer, before_.outer, mixed_);
-  if (!all_finite(s) || !all_finite(u)) mixed_[0] = std::numeric_limits<double>::quiet_NaN();
+  if (!all_finite(visit.h_lower) || (!options_.track_hessian && !all_finite(visit.h_linear)))
+    mixed_[0] = std::numeric_limits<double>::quiet_NaN();
   const auto support = oracle_.view().table().x_support;
   if (support && tables_.empty() && !lower_batch_.empty() && !upper_batch_.empty()) {
     support(oracle_.view().self(), i, lower_batch_, upper_batch_, support_);
@@ -289,7 +295,26 @@ void Driver::visit_block(std::int64_t i, double weight, bool everything) {
   } else {
     exchange_.add(i, weight, mixed_);
   }
-  visited_[local] = iteration_;
+}
+
+/// The lower updates of a visit, which do not read the mean hypergradient: the estimates, the point
+/// they belong to, and the tracked Hessian.
+void Driver::settle(const Visit& visit, bool everything) {
+  const std::int64_t i = visit.block;
+  if (options_.track_hessian && !visit.first) {
+    const auto dy = visit.y.size();
+    const Out yo = Out(yo_).first(dy);
+    choose_batches(i, everything);
+    if (visit.linear.previous != 0.0)
+      position(i, options_.move_all ? visit.moves - 1 : 0, yo, Out(vo_).first(dy));
+    track(i, visit.y, yo, visit.linear);
+  }
+  std::copy(visit.y.begin(), visit.y.end(), blocks_.of(y_, i).begin());
+  std::copy(visit.v.begin(), visit.v.end(), blocks_.of(v_, i).begin());
+  update(visit.lower, visit.h_lower, visit.old_lower, blocks_.of(s_, i));
+  if (!options_.track_hessian)
+    update(visit.linear, visit.h_linear, visit.old_linear, blocks_.of(u_, i));
+  visited_[at(i - blocks_.owned().begin)] = iteration_;
 }
 
 void Driver::step() {
@@ -304,14 +329,31 @@ void Driver::step() {
   }
   exchange_.clear();
   std::int64_t bad = -1;
+  visiting_ = 0;
   blocks_.work([&] {
     for (std::size_t k = 0; k < sample_.ids.size(); ++k) {
       if (!blocks_.owned().contains(sample_.ids[k])) continue;
-      visit_block(sample_.ids[k], sample_.weights[k], everything);
+      if (visiting_ == visits_.size()) visits_.emplace_back();
+      Visit& visit = visits_[visiting_++];
+      visit.block = sample_.ids[k];
+      visit_block(visit, sample_.weights[k], everything);
       if (bad < 0 && !all_finite(mixed_)) bad = sample_.ids[k];
     }
   });
-  exchange_.mean(iteration_, next_);
+  // The lower updates happen while the mean of the hypergradients travels.
+  exchange_.start(iteration_, next_);
+  std::exception_ptr failure;
+  try {
+    for (std::size_t k = 0; k < visiting_; ++k) settle(visits_[k], everything);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  exchange_.finish();
+  if (options_.track_hessian) {
+    parallel::agree(blocks_.comm(), [&] {
+      if (failure) std::rethrow_exception(failure);
+    });
+  }
   report_.fresh = false;
   if (!all_finite(next_)) {
     failed_block(bad);

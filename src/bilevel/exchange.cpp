@@ -75,9 +75,15 @@ bool Exchange::few() {
          dimension_ < (std::size_t{1} << 31U);
 }
 
-void Exchange::mean(std::int64_t iteration, std::span<double> out) {
-  if (sparse_allowed_ && few()) return mean_of_pairs(out);
-  mean_(iteration, terms_, out);
+void Exchange::start(std::int64_t iteration, std::span<double> out) {
+  out_ = out;
+  pairs_ = sparse_allowed_ && few();
+  if (!pairs_) mean_.start(iteration, terms_, out);
+}
+
+void Exchange::finish() {
+  if (pairs_) return mean_of_pairs(out_);
+  mean_.finish();
 }
 
 /// Every class as its number of pairs, their indices and their values, to all ranks.

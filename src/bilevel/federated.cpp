@@ -55,6 +55,7 @@ Federated::Federated(const Setup& setup, FederatedOptions options)
                                    : 1.0 / largest_smoothness(blocks_, oracle_.view(), x_, y_);
   tau_v_ = options_.linear_step > 0.0 ? options_.linear_step : tau_;
   eta_ = options_.outer_step > 0.0 ? options_.outer_step : 0.4 * tau_;
+  evaluates(options_.evaluate_every);
 }
 
 Out Federated::row(std::vector<double>& rows, std::int64_t number) const {

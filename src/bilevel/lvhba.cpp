@@ -62,6 +62,7 @@ Lvhba::Lvhba(const Setup& setup, LvhbaOptions options)
   blocks_.work([&] {
     if (owner_ && constrained_) refuse_unstable();
   });
+  evaluates(options_.evaluate_every);
 }
 
 /// The norm of the constraints' Jacobian in y by power iteration, and the stability bound of the

@@ -47,6 +47,22 @@ void MethodBase::base_fields(state::FieldVisitor& visit) {
   visit.scalar("report/residual", report_.residual);
   visit.scalar("report/objective", report_.objective);
   exchange_.channel().fields(visit);
+  if (!evaluator_) return;
+  auto& engine = *evaluator_;
+  block_field(visit, "evaluation/y", engine.y);
+  block_field(visit, "evaluation/q", engine.q);
+  row_field(visit, "evaluation/constants", Implicit::width, engine.implicit.constants());
+  if (engine.implicit.kept_width() > 0)
+    row_field(visit, "evaluation/kept", engine.implicit.kept_width(), engine.implicit.kept());
+}
+
+void MethodBase::evaluates(std::int64_t every) {
+  const OracleView& view = oracle_.view();
+  std::vector<double> p(x_.size());
+  double value = 0.0;
+  if (every == 0 || !view.has("hvp_yy_g") || !view.has("jvp_xy_g") || view.exact(x_, p, value))
+    return;
+  evaluator_ = std::make_unique<Evaluator>(blocks_, view, y_);
 }
 
 void MethodBase::evaluate() {
@@ -58,14 +74,13 @@ void MethodBase::evaluate() {
     report_.objective = value;
     return;
   }
-  if (!oracle_.view().has("hvp_yy_g") || !oracle_.view().has("jvp_xy_g")) return;
-  CountedOracle counted(oracle_.view());
-  Exchange exchange(blocks_, oracle_.view().dim_outer(), {});
-  Implicit implicit(blocks_, counted, exchange, {});
-  auto y = inner();
-  auto q = blocks_.zeros();
+  if (!evaluator_) return;
+  auto& engine = *evaluator_;
+  // One of many local minima is the one that the method is near to.
   const bool convex = oracle_.view().lower_convex();
-  const auto result = implicit.gradient(x_, y, q, convex ? 1e-9 : 1e-5, convex ? 1e-10 : 1e-6, p);
+  if (!convex) engine.y = inner();
+  const auto result = engine.implicit.gradient(x_, engine.y, engine.q, convex ? 1e-9 : 1e-5,
+                                               convex ? 1e-10 : 1e-6, p);
   report_.residual = result.norm;
   report_.objective = result.value;
 }

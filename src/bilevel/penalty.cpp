@@ -76,6 +76,7 @@ PenaltyMethod::PenaltyMethod(const Setup& setup, PenaltyOptions options)
       old_z_(y_),
       old_x_(x_),
       estimate_(x_.size()) {
+  evaluates(options_.evaluate_every);
   double limits[2] = {0.0, 0.0};
   blocks_.work([&] {
     require_batches(options_.batch);
@@ -230,6 +231,7 @@ DifferenceMethod::DifferenceMethod(const Setup& setup, DifferenceOptions options
       points_(nodes_.size(), y_),
       part_(x_.size()),
       next_(x_.size()) {
+  evaluates(options_.evaluate_every);
   const parallel::Comm& comm = blocks_.comm();
   const int owners = static_cast<int>(blocks_.classes().size());
   // A sharded oracle has helpers of its own.

@@ -76,6 +76,7 @@ SelfTuning::SelfTuning(const Setup& setup, StnOptions options)
   });
   tau_ = options_.model_step / largest_smoothness(blocks_, view, x_, y_);
   eta_ = options_.outer_step > 0.0 ? options_.outer_step : 0.4 * tau_ / options_.model_step;
+  evaluates(options_.evaluate_every);
 }
 
 double SelfTuning::width(std::size_t k) const { return softplus(s_[k]); }

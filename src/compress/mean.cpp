@@ -92,9 +92,8 @@ class Mean::Impl {
     round_.census->agents = std::move(agents);
   }
 
-  void compressed(std::int64_t iteration, std::span<const double> contributions,
-                  std::span<double> out) {
-    if (!compressed_) return dense(contributions, out);
+  void start(std::int64_t iteration, std::span<const double> contributions, std::span<double> out) {
+    if (!compressed_) return start(*dense_, contributions, out);
     const bool feedback = round_.setting.error_feedback;
     if (feedback) add_weighted(1.0, contributions, false, round_.agent_errors);
     const std::span<const double> source =
@@ -108,11 +107,24 @@ class Mean::Impl {
       round_.device->prepare(round_.row(source, a), round_.draw->with_agent(agent), agent,
                              round_.selections[at(a)]);
     }
-    run(*compressed_, source, out);
+    start(*compressed_, source, out);
   }
 
   void dense(std::span<const double> contributions, std::span<double> out) {
-    run(*dense_, contributions, out);
+    start(*dense_, contributions, out);
+    finish();
+  }
+
+  void finish() {
+    Collective& collective = *std::exchange(started_, nullptr);
+    collective.finish();
+    round_.traffic.rounds += 1;
+    if (!round_.uplink.empty()) {
+      round_.traffic.uplink_per_agent +=
+          *std::max_element(round_.uplink.begin(), round_.uplink.end());
+    }
+    round_.traffic.downlink_per_agent += round_.downlink;
+    settle(collective);
   }
 
   /// Error feedback by chunk: a server codec that loses nothing needs none.
@@ -127,19 +139,16 @@ class Mean::Impl {
   CollectivePointer compressed_;  ///< null without codecs
 
  private:
-  void run(Collective& collective, std::span<const double> source, std::span<double> out) {
+  Collective* started_ = nullptr;
+
+  void start(Collective& collective, std::span<const double> source, std::span<double> out) {
+    assert(!started_);
     assert(std::ssize(source) == round_.hosted.size() * round_.dimension());
     assert(std::ssize(out) == round_.dimension());
     round_.uplink.assign(at(round_.hosted.size()), 0);
     round_.downlink = 0;
-    collective(source, out);
-    round_.traffic.rounds += 1;
-    if (!round_.uplink.empty()) {
-      round_.traffic.uplink_per_agent +=
-          *std::max_element(round_.uplink.begin(), round_.uplink.end());
-    }
-    round_.traffic.downlink_per_agent += round_.downlink;
-    settle(collective);
+    started_ = &collective;
+    collective.start(source, out);
   }
 
   /// A message that one rank could not trust is every rank's error.
@@ -261,8 +270,14 @@ Mean& Mean::operator=(Mean&&) noexcept = default;
 
 void Mean::operator()(std::int64_t iteration, std::span<const double> contributions,
                       std::span<double> out) {
-  impl_->compressed(iteration, contributions, out);
+  start(iteration, contributions, out);
+  finish();
 }
+void Mean::start(std::int64_t iteration, std::span<const double> contributions,
+                 std::span<double> out) {
+  impl_->start(iteration, contributions, out);
+}
+void Mean::finish() { impl_->finish(); }
 void Mean::dense(std::span<const double> contributions, std::span<double> out) {
   impl_->dense(contributions, out);
 }

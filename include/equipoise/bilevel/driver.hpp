@@ -69,6 +69,14 @@ class Driver final : public MethodBase {
   struct Raw {
     std::vector<double> lower, linear, outer, scratch;
   };
+  /// A block's part of this iteration, between its evaluation and its update.
+  struct Visit {
+    std::int64_t block = 0, moves = 0;
+    bool first = false;
+    Blend lower, linear;
+    std::vector<double> y, v;  ///< its present point
+    std::vector<double> h_lower, h_linear, old_lower, old_linear;
+  };
   [[nodiscard]] double smoothness();
   void follow_smoothness();
   [[nodiscard]] double factor(std::int64_t t) const;
@@ -79,7 +87,8 @@ class Driver final : public MethodBase {
   void choose_batches(std::int64_t i, bool everything);
   void evaluate_at(std::int64_t i, In x, In y, In v, Raw& raw);
   void evaluate_tables(std::int64_t i, In x, In y, In v, Raw& raw);
-  void visit_block(std::int64_t i, double weight, bool everything);
+  void visit_block(Visit& visit, double weight, bool everything);
+  void settle(const Visit& visit, bool everything);
   void hessian_direction(std::int64_t i, In x, In y, const std::vector<double>& hessian, Raw& raw);
   void track(std::int64_t i, In y, In y_old, const Blend& blend);
   [[nodiscard]] Out hessian_of(std::vector<double>& data, std::int64_t i) const;
@@ -102,7 +111,9 @@ class Driver final : public MethodBase {
   std::vector<std::int64_t> lower_batch_, upper_batch_, support_;
   std::int64_t lower_slot_ = 0, upper_slot_ = 0;
   Raw now_, before_;
-  std::vector<double> yn_, vn_, yo_, vo_, mixed_, next_, entries_;
+  std::vector<Visit> visits_;  ///< the first `visiting_` are of this iteration
+  std::size_t visiting_ = 0;
+  std::vector<double> yo_, vo_, mixed_, next_, entries_;
 };
 
 }  // namespace equipoise::bilevel

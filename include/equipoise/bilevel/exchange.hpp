@@ -39,7 +39,14 @@ class Exchange {
     sparse_allowed_ = setting.codec == "identity" && setting.server_codec == "identity";
   }
   /// The mean through the codec, or without it. **Collective**, one round.
-  void mean(std::int64_t iteration, std::span<double> out);
+  void mean(std::int64_t iteration, std::span<double> out) {
+    start(iteration, out);
+    finish();
+  }
+  /// `mean` in two halves, between which the caller computes and leaves `out` and the terms alone.
+  /// **Collective**, both.
+  void start(std::int64_t iteration, std::span<double> out);
+  void finish();
   void dense(std::span<double> out) { mean_.dense(terms_, out); }
 
   [[nodiscard]] parallel::Traffic traffic() const {
@@ -59,7 +66,8 @@ class Exchange {
   std::size_t dimension_;
   std::vector<double> terms_;
   compress::Mean mean_;
-  bool sparse_allowed_ = false, dense_terms_ = false;
+  bool sparse_allowed_ = false, dense_terms_ = false, pairs_ = false;
+  std::span<double> out_;                           ///< of a mean that has started
   std::vector<std::vector<std::int64_t>> touched_;  ///< entries of each hosted class
   std::vector<std::byte> packed_, gathered_;
   parallel::Traffic sparse_traffic_;

@@ -50,9 +50,13 @@ class MethodBase : public solve::Method {
   /// One row of `width` values per owned block.
   void row_field(state::FieldVisitor& visit, std::string_view name, std::int64_t width,
                  std::vector<double>& data);
-  /// Evaluates F and its gradient at x by implicit differentiation from y, into the report; y stays
-  /// as it is. The calls are not counted. Methods on oracles without second order use the closed
-  /// form or report nothing.
+  /// Makes the engine of `evaluate` where there will be evaluations (`every` > 0) and no closed
+  /// form: it keeps lower variables, solutions and factors, from which the next evaluation starts.
+  /// Methods call this once, at construction.
+  void evaluates(std::int64_t every);
+  /// Evaluates F and its gradient at x by implicit differentiation, into the report; the method's y
+  /// stays as it is. The calls are not counted. Methods on oracles without second order use the
+  /// closed form or report nothing.
   /// **Collective.**
   void evaluate();
   /// Throws ConfigurationError for a batch larger than the samples of an owned block.
@@ -72,6 +76,21 @@ class MethodBase : public solve::Method {
   std::vector<double> x_, y_;
   std::int64_t iteration_ = 0;
   solve::Report report_;
+
+ private:
+  struct Evaluator {
+    Evaluator(const Blocks& blocks, OracleView view, std::vector<double> start)
+        : oracle(view),
+          exchange(blocks, view.dim_outer(), {}),
+          implicit(blocks, oracle, exchange, {}),
+          y(std::move(start)),
+          q(blocks.zeros()) {}
+    CountedOracle oracle;
+    Exchange exchange;
+    Implicit implicit;
+    std::vector<double> y, q;
+  };
+  std::unique_ptr<Evaluator> evaluator_;
 };
 
 /// Options of how the hypergradient travels.

@@ -71,6 +71,11 @@ class Mean {
   /// `iteration` keys the random draws. **Collective**, one round.
   void operator()(std::int64_t iteration, std::span<const double> contributions,
                   std::span<double> out);
+  /// The same in two halves: between them the first messages travel (with the two-phase collective;
+  /// the others send in `finish`), and the caller computes, leaving both spans and this mean alone.
+  /// **Collective**, both.
+  void start(std::int64_t iteration, std::span<const double> contributions, std::span<double> out);
+  void finish();
   /// out = sum_m weight_m v_m, uncompressed and without error feedback. **Collective**, one round.
   void dense(std::span<const double> contributions, std::span<double> out);
 

@@ -17,12 +17,23 @@ class Collective {
   /// out = the mean of what the codecs make of `source` [hosted x d], where error feedback has
   /// been added already; takes what was sent out of the error feedback. **Collective.**
   virtual void operator()(std::span<const double> source, std::span<double> out) = 0;
+  /// The same in two halves, between which the caller computes and leaves both spans alone. Here
+  /// all happens in `finish`. **Collective.**
+  virtual void start(std::span<const double> source, std::span<double> out) {
+    source_ = source;
+    out_ = out;
+  }
+  virtual void finish() { (*this)(source_, out_); }
   /// True if a message may turn out to be damaged, so that the ranks must agree that none was.
   [[nodiscard]] virtual bool checks() const { return true; }
   /// State besides the error feedback.
   virtual void fields(state::FieldVisitor&) {}
   /// Forgets that state.
   virtual void reset() {}
+
+ protected:
+  std::span<const double> source_;
+  std::span<double> out_;
 };
 
 using CollectivePointer = std::unique_ptr<Collective>;

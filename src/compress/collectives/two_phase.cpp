@@ -76,8 +76,13 @@ class TwoPhase final : public Collective {
   }
 
   void operator()(std::span<const double> source, std::span<double> out) override {
-    source_ = source;
-    out_ = out;
+    start(source, out);
+    finish();
+  }
+
+  /// Sends the first segment.
+  void start(std::span<const double> source, std::span<double> out) override {
+    Collective::start(source, out);
     if (round_.census && up_) {
       count_coded_up(round_, source, virtual_segments_, up_->lengths());
     } else if (round_.census) {
@@ -85,6 +90,9 @@ class TwoPhase final : public Collective {
     }
     post_receives(0);
     send_up(0);
+  }
+
+  void finish() override {
     for (std::size_t j = 0; j < rounds_; ++j) {
       if (j + 1 < rounds_) {
         post_receives(j + 1);
@@ -320,8 +328,6 @@ class TwoPhase final : public Collective {
   std::array<std::vector<Slot>, 2> slots_;
   Packed own_;
   std::vector<const double*> pieces_;
-  std::span<const double> source_;
-  std::span<double> out_;
 };
 
 }  // namespace
