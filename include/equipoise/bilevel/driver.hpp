@@ -52,9 +52,10 @@ struct DriverOptions {
 ///
 /// `move_all`: every block moves in every iteration; the moves of blocks that were not sampled wait
 /// until their next visit (s_i and u_i are constant meanwhile), so an iteration costs O(I). Memory:
-/// 4 dy + 1 per owned block (v1: and 2 dy^2; SAGA: tables of (2 dy + dx) and (dy + dx) per
-/// minibatch). Sources: Dagreou et al. 2022 (SOBA, SABA), 2024 (SRBA); Chu et al. 2024 (SPABA); Hu,
-/// Qiu, Guo, Zhang, Yang, ICML 2023 (BSVRB, MSVR for bilevel problems).
+/// 4 dy + 1 per owned block, 6 dy per block of an iteration (v1: and 2 dy^2 per block; SAGA: tables
+/// of (2 dy + dx) and (dy + dx) per minibatch). Sources: Dagreou et al. 2022 (SOBA, SABA), 2024
+/// (SRBA); Chu et al. 2024 (SPABA); Hu, Qiu, Guo, Zhang, Yang, ICML 2023 (BSVRB, MSVR for bilevel
+/// problems).
 class Driver final : public MethodBase {
  public:
   Driver(const Setup& setup, DriverOptions options);
