@@ -174,7 +174,7 @@ def speedup(book):
 TEMPERATURES = 100
 WEIGHTS = ["problem.name=temperature", "problem.data=libsvm/splice.txt", "problem.train_rows=800", f"problem.blocks={TEMPERATURES}",
            "problem.regulariser=0.05"]
-SEEDS = range(1, 6)
+SEEDS = range(1, 11)
 CELLS = [(i, b) for i in (5, 10, 25, 50, 100) for b in (8, 32, 128)]
 GAIN = 0.04  # of F(0) = .608; maid ends .051 below
 
@@ -220,8 +220,8 @@ def weights(book):
     target = start["start"]["curve"]["objective"][0] - GAIN
     rows = []
     for variant in ("bsvrb", "sgd"):
-        grid = [(e0, t0) for e0 in (3000, 6000, 12000) for t0 in (0.01, 0.02)]
-        made = {g: [weights_trial(variant, *g, 10, 32, seed, target) for seed in (101, 102)] for g in grid}
+        grid = [(e0, t0) for e0 in (6000, 12000, 24000, 48000) for t0 in (0.01, 0.02, 0.04)]
+        made = {g: [weights_trial(variant, *g, 10, 32, seed, target) for seed in (101, 102, 103)] for g in grid}
         found = book.run(f"weights tune {variant}", [t for ts in made.values() for t in ts])
         times = {g: hits_of(found, ts, "objective", target) for g, ts in made.items()}
         whole = {g: statistics.median(h[0] for h in hits) for g, hits in times.items() if all(hits)}
@@ -231,9 +231,8 @@ def weights(book):
         best = min(whole, key=whole.get)
         print(f"- {variant}: e0, t0 at I = 10, B = 32: {best} ({whole[best]:.0f} iterations)")
         half = tuple(step / 2 for step in best)
-        every = CELLS if variant == "bsvrb" else [(i, b) for i, b in CELLS if b == 32 or i == 10]
-        for label, setting, where in ((f"{variant}, half steps", half, every), (variant, best, [(10, 32)])):
-            cells = {(i, b): [weights_trial(variant, *setting, i, b, seed, target) for seed in SEEDS] for i, b in where}
+        for label, setting in ((variant, best), (f"{variant}, half steps", half)):
+            cells = {(i, b): [weights_trial(variant, *setting, i, b, seed, target) for seed in SEEDS] for i, b in CELLS}
             found = book.run(f"weights {variant}", [t for ts in cells.values() for t in ts])
             rows += fitted(label, found, cells, "objective", target, TEMPERATURES)
     cells_table(rows)
@@ -506,8 +505,8 @@ def methods(book):
     print("\na9a, 100 temperatures: decreases of F from x = 0.\n")
     published = ["problem.name=temperature", "method.name=bsvrb", "method.blocks=10", "method.batch=32", "method.alpha=0.9",
                  "method.beta=0.9", "method.gamma=1", "method.lower_step=1", "method.radius=10", "method.outer_step=1000",
-                 "method.evaluate_every=1000"]
-    found = book.run("a9a", [trial("bsvrb", published, 3000)]
+                 "method.warm_up=20000", "method.evaluate_every=10000"]
+    found = book.run("a9a", [trial("bsvrb", published, 30000)]
                      + [trial(f"implicit {step}", ["problem.name=temperature", "method.name=implicit", f"method.step={step}"], 50)
                         for step in ("1e4", "4e5")])
     curves = {name: result["curve"]["objective"] for name, result in found.items()}
@@ -515,7 +514,7 @@ def methods(book):
     # The objective of iteration k is F before its step.
     for name, bar, gain in (("implicit 1e4, 5 steps", 1e-3, start - curves["implicit 1e4"][5]),
                             ("implicit 4e5, 49 steps", 9e-3, start - curves["implicit 4e5"][49]),
-                            ("bsvrb, published parameters, step 1000, 3000 iterations", 0.0, start - curves["bsvrb"][-1])):
+                            ("bsvrb, published parameters, step 1000 after 20,000 of warm-up, 10,000 iterations", 0.0, start - curves["bsvrb"][-1])):
         a9a.append(gain > bar)
         print(f"| {name} | {gain:.6f} | bar {bar:g} | {'met' if gain > bar else 'MISSED'} |")
     return rows and penalties and constrained and all(a9a)

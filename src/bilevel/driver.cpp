@@ -363,12 +363,15 @@ void Driver::step() {
   const Blend bx = blend(kinds_[2], constants(), iteration_ == 0, everything);
   update({bx.keep, 1.0, 0.0}, next_, next_, z_);
   old_x_ = x_;
-  double step = eta_ * factor(iteration_);
-  if (options_.outer_decay > 0.0)
-    step *= std::pow(static_cast<double>(iteration_ + 1), -options_.outer_decay);
-  policy_.move(iteration_, step, z_, x_);
-  oracle_.view().proj_x(x_);
-  if (policy_.ends(iteration_)) follow_smoothness();
+  const std::int64_t t = iteration_ - options_.warm_up;
+  if (t >= 0) {
+    double step = eta_ * factor(iteration_);
+    if (options_.outer_decay > 0.0)
+      step *= std::pow(static_cast<double>(t + 1), -options_.outer_decay);
+    policy_.move(t, step, z_, x_);
+    oracle_.view().proj_x(x_);
+    if (policy_.ends(t)) follow_smoothness();
+  }
   ++iteration_;
   if (options_.evaluate_every > 0 && iteration_ % options_.evaluate_every == 0) evaluate();
 }

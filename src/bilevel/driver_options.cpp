@@ -17,6 +17,8 @@ void DriverOptions::describe(state::OptionVisitor& visit) {
   visit.option("outer_step", outer_step,
                "step of x, 0 for 0.4 I / m times the step of y, less where estimates get stale",
                state::non_negative);
+  visit.option("warm_up", warm_up, "iterations of y and v alone before x moves",
+               state::non_negative);
   visit.option("decay", decay, "steps fall like (t + 1)^-decay", {0.0, 1.0});
   visit.option("outer_decay", outer_decay, "the step of x falls like (t + 1)^-outer_decay besides",
                {0.0, 1.0});

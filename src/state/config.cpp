@@ -6,6 +6,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -64,6 +65,15 @@ toml::table parse_value(std::string_view text) {
   } catch (const toml::parse_error&) {
     return {};
   }
+}
+
+/// `.9`, `1.` and `-.5e3`, which TOML does not take for numbers, as TOML text; empty for others.
+std::string number_of_a_shell(std::string_view text) {
+  text = trimmed(text);
+  double value = 0.0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole = error == std::errc() && end == text.data() + text.size();
+  return whole && text.find('.') != text.npos && std::isfinite(value) ? format_value(value) : "";
 }
 
 const toml::node& value_of(const toml::table& parsed) { return *parsed["v"].as_array()->get(0); }
@@ -300,6 +310,7 @@ void Config::store(std::string_view key, std::string_view value, std::string_vie
     }
     text = to_toml(value_of(parsed));
   }
+  if (text.empty()) text = number_of_a_shell(value);
   if (text.empty()) text = format_value(std::string(value));
   put(key, std::move(text), std::string(origin));
 }

@@ -66,6 +66,22 @@ double run(const QuadraticOptions& q, const DriverOptions& options, int steps,
   return slope(problem, driver.outer());
 }
 
+TEST(Driver, WarmUpHoldsXUntilTheLowerVariablesHaveFollowed) {
+  const auto problem = make(quiet(), parallel::Comm());
+  auto options = streams("sgd", "sgd", "sgd");
+  options.warm_up = 200;
+  Driver driver({parallel::Comm(), bilevel::OracleView(problem), 64, 1}, options);
+  const std::vector<double> start = driver.outer();
+  for (int k = 0; k < 200; ++k) driver.step();
+  EXPECT_EQ(driver.outer(), start);
+  driver.step();
+  std::vector<double> slope(start.size());
+  double value = 0.0;
+  problem.exact(start, slope, value);
+  for (std::size_t k = 0; k < start.size(); ++k)
+    EXPECT_NEAR((start[k] - driver.outer()[k]) / options.outer_step, slope[k], 1e-12);
+}
+
 // B3 of docs/bilevel-studies.md: tau .5, eta .2, 1500 iterations.
 TEST(Driver, SobaReachesRoundingWithoutNoise) {
   EXPECT_LE(run(quiet(), streams("sgd", "sgd", "sgd"), 1500), 1e-10);

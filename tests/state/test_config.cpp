@@ -146,6 +146,16 @@ TEST(Config, BadAssignmentsAreRefusedWithTheRemedy) {
   EXPECT_TRUE(has(refusal([&] { config.assign("a.b.c=1"); }), "`a.b`"));
 }
 
+TEST(Config, NumbersMayBeWrittenAsInAShell) {
+  for (const auto& [text, value] : {std::pair{".5", 0.5}, {"1.", 1.0}, {"2.e-1", 0.2}}) {
+    Config config;
+    config.assign(std::string("method.step=") + text);
+    EXPECT_EQ(read(config).step, value) << text;
+  }
+  for (const std::string bad : {".", "1.x", "..5", "1.0.0"})
+    EXPECT_TRUE(has(refused("method.step=" + bad), "method.step"));
+}
+
 TEST(Config, IntegersMayBeWrittenWithAnExponent) {
   Config config;
   config.assign("method.count=1e6");

@@ -17,6 +17,7 @@ struct DriverOptions {
   std::int64_t blocks = 0;                                       ///< I; 0 takes all
   std::int64_t batch = 0;                                        ///< B; 0 takes min(64, samples)
   double lower_step = 0.0, linear_step = 0.0, outer_step = 0.0;  ///< 0 chooses
+  std::int64_t warm_up = 0;      ///< iterations of y and v alone before x moves
   double decay = 0.0;            ///< all steps are multiplied by (t + 1)^-decay
   double outer_decay = 0.0;      ///< the step of x by this too
   double fade = 0.0;             ///< alpha and beta are multiplied by (t + 1)^-fade
