@@ -29,7 +29,8 @@ Driver::Driver(const Setup& setup, DriverOptions options)
       u_(v_),
       z_(x_.size()),
       old_x_(x_),
-      policy_(options_.policy, x_.size(), window(), options_.longest, options_.most),
+      policy_(policy(), x_.size(), window(), options_.longest, options_.most,
+              options_.decay + options_.outer_decay > 0.0 || options_.stage > 0 ? 1.0 : 1.5),
       visited_(at(blocks_.owned().size()), -1) {
   const auto saga = std::count(std::begin(kinds_), std::end(kinds_), Estimator::saga);
   if (saga != 0 && saga != 3) {
@@ -78,7 +79,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
                      (share < 1.0 && uses(looks_back));
   const double lower = !stale ? 1.0 : options_.move_all ? 0.4 * share : 0.4;
   const double outer = !stale ? 0.4 * share : options_.move_all ? 0.1 : 0.2 * share;
-  const bool watched = options_.policy == "resilient";
+  const bool watched = policy() == "resilient" || policy() == "auto";
   const double largest = options_.lower_step == 0.0 || watched ? smoothness() : 0.0;
   oracle_.clear();
   tau_ = options_.lower_step > 0.0 ? options_.lower_step : lower / largest;
@@ -149,6 +150,11 @@ EstimatorConstants Driver::constants() const {
   return out;
 }
 
+/// Given steps are taken as they are; our own are a guess, which the policy corrects.
+std::string Driver::policy() const {
+  return options_.policy == "auto" && options_.outer_step > 0.0 ? "plain" : options_.policy;
+}
+
 /// The window of the resilient policy: the iterations that see as many samples as there are.
 std::int64_t Driver::window() const {
   if (options_.window > 0) return options_.window;
@@ -162,7 +168,8 @@ std::int64_t Driver::window() const {
   }
   const double all = static_cast<double>(blocks_.count());
   const double share = all / static_cast<double>(sampler_.sampled());
-  return static_cast<std::int64_t>(std::ceil(blocks_.comm().max(passes) * share));
+  const auto pass = static_cast<std::int64_t>(std::ceil(blocks_.comm().max(passes) * share));
+  return policy() == "auto" ? std::clamp<std::int64_t>(pass, 50, 500) : pass;
 }
 
 /// True where SARAH or PAGE takes a full pass; the same for the three streams and on all ranks.

@@ -23,11 +23,15 @@ void DriverOptions::describe(state::OptionVisitor& visit) {
   visit.option("outer_decay", outer_decay, "the step of x falls like (t + 1)^-outer_decay besides",
                {0.0, 1.0});
   visit.option("fade", fade, "alpha and beta fall like (t + 1)^-fade", {0.0, 1.0});
-  visit.choice("policy", policy, StepPolicy::names(), "how x moves along the hypergradient");
+  visit.choice(
+      "policy", policy, StepPolicy::names(),
+      "how x moves along the hypergradient; auto: plainly by a given step, else by entries "
+      "with factors it finds");
   visit.option("window", window,
-               "iterations of a window of the resilient policy, 0 for all samples",
+               "iterations of a window of the policies auto and resilient, 0 for all samples",
                state::non_negative);
-  visit.option("longest", longest, "most an entry of x moves in a window of the resilient policy",
+  visit.option("longest", longest,
+               "most an entry of x moves in a window of the policies auto and resilient",
                state::positive);
   visit.option("most", most, "largest factor on a step of the resilient policy", {1.0, 1e9});
   visit.option("beta", constants.beta, "constant of moving average and STORM", state::probability);

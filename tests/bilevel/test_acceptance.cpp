@@ -118,6 +118,7 @@ TEST(Acceptance, TopKOfEveryEntryIsTheSameBits) {
     options.move_all = true;
     options.blocks = 20;
     options.batch = 8;
+    options.outer_step = 0.01;
     options.exchange.codec = codec;
     Driver driver({world(), bilevel::OracleView(problem), 64, 3}, options);
     for (int k = 0; k < 50; ++k) driver.step();
@@ -172,6 +173,63 @@ TEST(StepPolicy, ResilientStepsGrowWhereTheFunctionIsFlat) {
   EXPECT_LE(std::abs(resilient[1]), 1e-6);
 }
 
+// The path does not depend on the scale of F, x waits for the first window, and where the given
+// step moves x well the factors are 1.
+TEST(StepPolicy, AutomaticStepsFindTheScaleOfTheFunction) {
+  const auto run = [](const std::string& name, double scale, double eta, int steps) {
+    StepPolicy policy(name, 2, 20, 1.0, 4.0);
+    std::vector<double> x = {0.0, 1.5}, z(2);
+    for (int t = 0; t < steps; ++t) {
+      for (std::size_t k = 0; k < 2; ++k) z[k] = scale * (x[k] - 1.0);
+      policy.move(t, eta, z, x);
+      if (name == "auto" && t < 20) {
+        EXPECT_EQ(x, (std::vector<double>{0.0, 1.5}));
+      }
+    }
+    return x;
+  };
+  const auto small = run("auto", 1e-4, 0.01, 400), tiny = run("auto", 1e-9, 0.01, 400);
+  for (std::size_t k = 0; k < 2; ++k) {
+    EXPECT_NEAR(small[k], 1.0, 1e-2);
+    EXPECT_NEAR(tiny[k], small[k], 1e-9);
+  }
+  EXPECT_GE(std::abs(run("plain", 1e-4, 0.01, 400)[0] - 1.0), 0.99);
+  EXPECT_EQ(run("auto", 1.0, 0.1, 39), run("plain", 1.0, 0.1, 19));
+}
+
+/// g = (y - x)^2 / 2, f = 1e-5 (y - 1)^2 / 2: F = f(x), whose scale the lower problem does not
+/// tell.
+struct Faint {
+  using In = bilevel::In;
+  using Out = bilevel::Out;
+  using Batch = bilevel::Batch;
+  std::int64_t dim_outer() const { return 1; }
+  std::int64_t num_blocks() const { return 1; }
+  std::int64_t dim_inner(std::int64_t) const { return 1; }
+  std::int64_t num_samples(std::int64_t, bilevel::Level) const { return 4; }
+  void grad_y_g(std::int64_t, Batch, In x, In y, Out o) const { o[0] = y[0] - x[0]; }
+  void grad_y_f(std::int64_t, Batch, In, In y, Out o) const { o[0] = 1e-5 * (y[0] - 1.0); }
+  void grad_x_f(std::int64_t, Batch, In, In, Out o) const { o[0] = 0.0; }
+  void hvp_yy_g(std::int64_t, Batch, In, In, In v, Out o) const { o[0] = v[0]; }
+  void jvp_xy_g(std::int64_t, Batch, In, In, In v, Out o) const { o[0] = -v[0]; }
+};
+
+TEST(StepPolicy, DefaultStepsArriveWhereTheUpperObjectiveIsSmall) {
+  const Faint problem;
+  for (const auto& [lower, outer] :
+       {std::pair{"sgd", "sgd"}, {"saga", "saga"}, {"storm", "storm"}, {"msvr", "storm"}}) {
+    auto options = streams(lower, lower, outer);
+    const auto distance = [&] {
+      Driver driver({parallel::Comm(), bilevel::OracleView(problem), 64, 1}, options);
+      for (int k = 0; k < 3000; ++k) driver.step();
+      return std::abs(driver.outer()[0] - 1.0);
+    };
+    EXPECT_LE(distance(), 1e-3) << lower;
+    options.policy = "plain";
+    EXPECT_GE(distance(), 0.9) << lower;
+  }
+}
+
 /// g = exp(x) y^2 / 2 - y, f = y: F = exp(-x), and Hyy = exp(x) outgrows any fixed lower step.
 struct Stiffening {
   using In = bilevel::In;
@@ -208,13 +266,13 @@ TEST(StepPolicy, LowerStepsShrinkWhereTheLowerProblemStiffens) {
 }
 
 TEST(StepPolicy, ResumesExactly) {
-  for (const std::string name : {"adaptive", "resilient"}) {
+  for (const std::string name : {"auto", "adaptive", "resilient"}) {
     const auto problem = shared({12, 4, 3, 16, 0.2, 1.0});
     auto options = streams("saga", "saga", "saga");
     options.batch = 4;
     options.policy = name;
     options.window = 7;
-    options.outer_step = 0.01;
+    options.outer_step = name == "auto" ? 0.0 : 0.01;
     const bilevel::Setup setup{world(), bilevel::OracleView(problem), 64, 5};
     Driver whole(setup, options), half(setup, options), rest(setup, options);
     for (int k = 0; k < 60; ++k) whole.step();

@@ -120,6 +120,7 @@ TEST_F(Shards, MethodsHaveTheSameBitsOnAnyNumberOfRanks) {
   saba.lower = saba.linear = saba.outer = "saga";
   saba.batch = 4;
   saba.evaluate_every = 10;
+  saba.outer_step = 0.05;
   expect_same_bits<bilevel::Driver>(comm, plain, saba, 20);
   bilevel::PenaltyOptions penalty;
   penalty.batch = 10;

@@ -17,14 +17,14 @@ struct DriverOptions {
   std::int64_t blocks = 0;                                       ///< I; 0 takes all
   std::int64_t batch = 0;                                        ///< B; 0 takes min(64, samples)
   double lower_step = 0.0, linear_step = 0.0, outer_step = 0.0;  ///< 0 chooses
-  std::int64_t warm_up = 0;      ///< iterations of y and v alone before x moves
-  double decay = 0.0;            ///< all steps are multiplied by (t + 1)^-decay
-  double outer_decay = 0.0;      ///< the step of x by this too
-  double fade = 0.0;             ///< alpha and beta are multiplied by (t + 1)^-fade
-  std::string policy = "plain";  ///< how x moves along z; see `StepPolicy`
-  std::int64_t window = 0;       ///< of the resilient policy; 0 takes a pass over all samples
-  double longest = 1.0;          ///< most an entry of x moves in a window of the resilient policy
-  double most = 4.0;             ///< largest factor of the resilient policy
+  std::int64_t warm_up = 0;     ///< iterations of y and v alone before x moves
+  double decay = 0.0;           ///< all steps are multiplied by (t + 1)^-decay
+  double outer_decay = 0.0;     ///< the step of x by this too
+  double fade = 0.0;            ///< alpha and beta are multiplied by (t + 1)^-fade
+  std::string policy = "auto";  ///< how x moves along z; see `StepPolicy`
+  std::int64_t window = 0;      ///< of auto and resilient; 0 takes a pass over all samples
+  double longest = 1.0;         ///< most an entry of x moves in a window
+  double most = 4.0;            ///< largest factor of the resilient policy
   EstimatorConstants constants;
   double radius = 1e300;       ///< bound on |v|
   bool move_all = false;       ///< unsampled blocks move on along their old estimates (lazily)
@@ -83,6 +83,7 @@ class Driver final : public MethodBase {
   void follow_smoothness();
   [[nodiscard]] double factor(std::int64_t t) const;
   [[nodiscard]] EstimatorConstants constants() const;
+  [[nodiscard]] std::string policy() const;
   [[nodiscard]] std::int64_t window() const;
   [[nodiscard]] bool full(std::int64_t t) const;
   void position(std::int64_t i, std::int64_t moves, Out y, Out v) const;
