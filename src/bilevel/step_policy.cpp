@@ -50,7 +50,7 @@ void StepPolicy::move(std::int64_t t, double eta, std::span<const double> z, std
       return;
     }
     case Kind::automatic:
-      if (t < window_) return calibrate(t, eta, z, x);
+      if (waiting_) return calibrate(t, eta, z, x);
       for (std::size_t k = 0; k < x.size(); ++k) {
         const double old = x[k];
         x[k] = std::clamp(old - eta * scale_[k] * z[k], start_[k] - longest_, start_[k] + longest_);
@@ -76,31 +76,35 @@ void StepPolicy::move(std::int64_t t, double eta, std::span<const double> z, std
   }
 }
 
-/// The first window: x stays, and its entries get factors with which they would have moved by
-/// 0.3 `longest`, along the sum of z or by chance along its mean square, in a window like the
-/// second half of this one. Entries with less than a thousandth of the largest sum get no more than
-/// that gives; entries that z has not touched get what the mean sum gives.
+/// x stays until z has settled: until its sum over half a window is as large as that over the half
+/// before, within a quarter, or for ten windows. Then its entries get factors with which they would
+/// have moved by 0.3 `longest` in a window, along the sum of z or by chance along its mean square.
+/// Entries with less than a thousandth of the largest sum get no more than that gives; entries that
+/// z has not touched get what the mean sum gives.
 void StepPolicy::calibrate(std::int64_t t, double eta, std::span<const double> z,
                            std::span<const double> x) {
   const std::int64_t half = window_ / 2;
-  if (t >= half) {
-    for (std::size_t k = 0; k < x.size(); ++k) {
-      sum_[k] += z[k];
-      last_[k] += z[k] * z[k];
-    }
+  const bool second = t % window_ >= half;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    (second ? sum_ : last_)[k] += z[k];
+    if (second) path_[k] += z[k] * z[k];
   }
   if (!ends(t)) return;
   const double share = static_cast<double>(window_) / static_cast<double>(window_ - half);
+  const double now = norm(sum_) * static_cast<double>(half),
+               before = norm(last_) * static_cast<double>(window_ - half);
+  waiting_ = (now > 1.25 * before || now < 0.8 * before) && t + 1 < 10 * window_;
   double mean = 0.0, touched = 0.0, largest = 0.0;
   for (std::size_t k = 0; k < x.size(); ++k) {
-    path_[k] = std::max(share * std::abs(sum_[k]), std::sqrt(share * last_[k]));
+    path_[k] = std::max(share * std::abs(sum_[k]), std::sqrt(share * path_[k]));
     largest = std::max(largest, path_[k]);
     if (path_[k] > 0.0) mean += path_[k], touched += 1.0;
   }
   if (touched > 0.0) mean /= touched;
   for (std::size_t k = 0; k < x.size(); ++k) {
     const double sum = path_[k] > 0.0 ? std::max(path_[k], 1e-3 * largest) : mean;
-    if (sum > 0.0) scale_[k] = std::max(1.0, 0.3 * longest_ / (eta * sum));
+    // A start without any slope but rounding must stay one.
+    if (sum > 0.0) scale_[k] = std::clamp(0.3 * longest_ / (eta * sum), 1.0, 1e9);
     sum_[k] = last_[k] = path_[k] = 0.0;
   }
   negligible_ = 1e-5 * largest;
@@ -120,11 +124,17 @@ void StepPolicy::adapt(std::int64_t t, std::span<const double> x) {
       scale_[k] = std::max(least, 0.5 * scale_[k]);
       if (automatic) growth_[k] = 0.5 * (1.0 + growth_[k]);
     }
+    bool far = true;
+    if (automatic) {
+      const double now = std::abs(sum_[k]), before = std::abs(last_[k]);
+      // A gradient that grows along its own descent is one that y and v do not follow.
+      if (agreement > 0.0 && now > 1.1 * before) scale_[k] = std::max(least, 0.5 * scale_[k]);
+      // Factors do not grow where the gradient halves in a window (the rest of the way is shorter
+      // than that), or where F hardly depends on x_k (which could run off and stiffen the lower
+      // problems).
+      far = now > 0.5 * before && now <= before && now > negligible_;
+    }
     // An entry that a bound holds, or that moves as far as it may, gains nothing by a factor.
-    // Nor does one whose gradient halves in a window (the rest of its way is shorter than that), or
-    // on which F hardly depends (it could run off and stiffen the lower problems).
-    const bool far = !automatic || (std::abs(sum_[k]) > 0.5 * std::abs(last_[k]) &&
-                                    std::abs(sum_[k]) > negligible_);
     if (agreement > 0.0 && far && moved > 0.3 * path_[k] && moved < 0.5 * longest_)
       scale_[k] = std::min(most, scale_[k] * (automatic ? growth_[k] : 1.2));
     path_[k] = 0.0;
@@ -144,6 +154,7 @@ void StepPolicy::fields(state::FieldVisitor& visit) {
   if (!growth_.empty()) {
     visit.replicated("policy/growth", growth_);
     visit.scalar("policy/negligible", negligible_);
+    visit.scalar("policy/waiting", waiting_);
   }
   if (!limit_.empty()) visit.replicated("policy/limit", limit_);
 }

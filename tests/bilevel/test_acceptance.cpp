@@ -188,12 +188,13 @@ TEST(StepPolicy, AutomaticStepsFindTheScaleOfTheFunction) {
     }
     return x;
   };
-  const auto small = run("auto", 1e-4, 0.01, 400), tiny = run("auto", 1e-9, 0.01, 400);
+  const auto small = run("auto", 1e-4, 0.01, 400), tiny = run("auto", 1e-8, 0.01, 400);
   for (std::size_t k = 0; k < 2; ++k) {
     EXPECT_NEAR(small[k], 1.0, 1e-2);
     EXPECT_NEAR(tiny[k], small[k], 1e-9);
   }
   EXPECT_GE(std::abs(run("plain", 1e-4, 0.01, 400)[0] - 1.0), 0.99);
+  EXPECT_NEAR(run("auto", 1e-20, 0.01, 400)[0], 0.0, 1e-4);  // a slope of rounding moves nothing
   EXPECT_EQ(run("auto", 1.0, 0.1, 39), run("plain", 1.0, 0.1, 19));
 }
 

@@ -19,12 +19,13 @@ namespace equipoise::bilevel {
 ///                  grows by a fifth (to `most`) if the sum of z_k kept its sign from the last
 ///                  window to this one and x_k went one way, and is halved if the sign turned or
 ///                  x_k went to and fro; no entry moves by more than `longest` in a window
-///     auto         x stays in the first window and every entry gets a factor m_k >= 1 with which
-///     it
-///                  would have moved by 0.3 `longest` (along the sum of z_k, or by chance along its
-///                  mean square); then as resilient, without `most` but with m_k >= 1, growth by a
-///                  half at first and by half as much after every turn, and no entry ends a window
-///                  farther than `longest` from where it began
+///     auto         x stays for a window, longer while z settles, and every entry gets a factor
+///                  m_k >= 1 with which it would have moved by 0.3 `longest` (along the sum of z_k,
+///                  or by chance along its mean square); then as resilient, without `most` but with
+///                  m_k >= 1, growth by a half at first and by half as much after every turn (none
+///                  where the sum of z_k has halved or is below 1e-5 of the largest at first, m_k
+///                  is halved where the sum grew by a quarter), and no entry ends a window farther
+///                  than `longest` from where it began
 ///
 /// The resilient policy is for entries of very different curvature (logarithms of weights, where F
 /// gets flat like exp(x_k)): a window should be longer than the lower variables need to follow.
@@ -57,6 +58,7 @@ class StepPolicy {
   double longest_, most_;
   double negligible_ = 0.0;    ///< sum of z_k in a window below which factors do not grow
   std::vector<double> scale_;  ///< mean squares, or factors m
+  std::int64_t waiting_ = 1;   ///< 1 while x stays for the automatic policy
   std::vector<double> sum_, last_, start_, path_, limit_, growth_;
 };
 
