@@ -32,10 +32,10 @@ namespace equipoise::bilevel {
 /// With it and with auto the driver shortens all steps as far as the smoothness of the lower
 /// problems has grown along the way. auto is for steps that nobody has tuned: hypergradients of
 /// weights of n samples are of order 1/n, and eta, which follows from the lower problems alone,
-/// knows nothing of that. It never steps less than `plain`. Sources: Kingma, Ba, Adam (ICLR 2015);
-/// Jacobs, Increased rates of convergence through learning rate adaptation (1988); Riedmiller,
-/// Braun, Rprop (1993).
-/// Memory: one vector (adaptive), six (resilient and auto).
+/// knows nothing of that. Within `longest` it never steps less than `plain`. Sources: Kingma, Ba,
+/// Adam (ICLR 2015); Jacobs, Increased rates of convergence through learning rate adaptation
+/// (1988); Riedmiller, Braun, Rprop (1993). Memory: one vector (adaptive), six (resilient and
+/// auto).
 class StepPolicy {
  public:
   enum class Kind { automatic, plain, normalised, adaptive, resilient };
