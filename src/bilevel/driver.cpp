@@ -30,6 +30,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
       z_(x_.size()),
       old_x_(x_),
       policy_(policy(), x_.size(), window(), options_.longest, options_.most,
+              // Steps that fall by a schedule do not grow by the policy.
               options_.decay + options_.outer_decay > 0.0 || options_.stage > 0 ? 1.0 : 1.5),
       visited_(at(blocks_.owned().size()), -1) {
   const auto saga = std::count(std::begin(kinds_), std::end(kinds_), Estimator::saga);
@@ -79,7 +80,7 @@ Driver::Driver(const Setup& setup, DriverOptions options)
                      (share < 1.0 && uses(looks_back));
   const double lower = !stale ? 1.0 : options_.move_all ? 0.4 * share : 0.4;
   const double outer = !stale ? 0.4 * share : options_.move_all ? 0.1 : 0.2 * share;
-  const bool watched = policy() == "resilient" || policy() == "auto";
+  const bool watched = policy_.windowed();
   const double largest = options_.lower_step == 0.0 || watched ? smoothness() : 0.0;
   oracle_.clear();
   tau_ = options_.lower_step > 0.0 ? options_.lower_step : lower / largest;
@@ -155,7 +156,8 @@ std::string Driver::policy() const {
   return options_.policy == "auto" && options_.outer_step > 0.0 ? "plain" : options_.policy;
 }
 
-/// The window of the resilient policy: the iterations that see as many samples as there are.
+/// The window of the policy: the iterations that see as many samples as there are; for auto, which
+/// holds x still for a window, within 50 and 500.
 std::int64_t Driver::window() const {
   if (options_.window > 0) return options_.window;
   double passes = 1.0;

@@ -146,7 +146,7 @@ void StepPolicy::adapt(std::int64_t t, std::span<const double> x) {
 
 void StepPolicy::fields(state::FieldVisitor& visit) {
   if (!scale_.empty()) visit.replicated("policy/scale", scale_);
-  if (sum_.empty()) return;
+  if (!windowed()) return;
   visit.replicated("policy/sum", sum_);
   visit.replicated("policy/last", last_);
   visit.replicated("policy/start", start_);

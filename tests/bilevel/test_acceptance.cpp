@@ -198,9 +198,8 @@ TEST(StepPolicy, AutomaticStepsFindTheScaleOfTheFunction) {
   EXPECT_EQ(run("auto", 1.0, 0.1, 39), run("plain", 1.0, 0.1, 19));
 }
 
-/// g = (y - x)^2 / 2, f = 1e-5 (y - 1)^2 / 2: F = f(x), whose scale the lower problem does not
-/// tell.
-struct Faint {
+/// One block, one x, one y, four equal samples.
+struct OneByOne {
   using In = bilevel::In;
   using Out = bilevel::Out;
   using Batch = bilevel::Batch;
@@ -208,6 +207,11 @@ struct Faint {
   std::int64_t num_blocks() const { return 1; }
   std::int64_t dim_inner(std::int64_t) const { return 1; }
   std::int64_t num_samples(std::int64_t, bilevel::Level) const { return 4; }
+};
+
+/// g = (y - x)^2 / 2, f = 1e-5 (y - 1)^2 / 2: F = f(x), whose scale the lower problem does not
+/// tell.
+struct Faint : OneByOne {
   void grad_y_g(std::int64_t, Batch, In x, In y, Out o) const { o[0] = y[0] - x[0]; }
   void grad_y_f(std::int64_t, Batch, In, In y, Out o) const { o[0] = 1e-5 * (y[0] - 1.0); }
   void grad_x_f(std::int64_t, Batch, In, In, Out o) const { o[0] = 0.0; }
@@ -232,14 +236,7 @@ TEST(StepPolicy, DefaultStepsArriveWhereTheUpperObjectiveIsSmall) {
 }
 
 /// g = exp(x) y^2 / 2 - y, f = y: F = exp(-x), and Hyy = exp(x) outgrows any fixed lower step.
-struct Stiffening {
-  using In = bilevel::In;
-  using Out = bilevel::Out;
-  using Batch = bilevel::Batch;
-  std::int64_t dim_outer() const { return 1; }
-  std::int64_t num_blocks() const { return 1; }
-  std::int64_t dim_inner(std::int64_t) const { return 1; }
-  std::int64_t num_samples(std::int64_t, bilevel::Level) const { return 4; }
+struct Stiffening : OneByOne {
   void grad_y_g(std::int64_t, Batch, In x, In y, Out o) const { o[0] = std::exp(x[0]) * y[0] - 1; }
   void grad_y_f(std::int64_t, Batch, In, In, Out o) const { o[0] = 1; }
   void grad_x_f(std::int64_t, Batch, In, In, Out o) const { o[0] = 0; }

@@ -23,9 +23,9 @@ namespace equipoise::bilevel {
 ///                  m_k >= 1 with which it would have moved by 0.3 `longest` (along the sum of z_k,
 ///                  or by chance along its mean square); then as resilient, without `most` but with
 ///                  m_k >= 1, growth by a half at first and by half as much after every turn (none
-///                  where the sum of z_k has halved or is below 1e-5 of the largest at first, m_k
-///                  is halved where the sum grew by a quarter), and no entry ends a window farther
-///                  than `longest` from where it began
+///                  where the sum of z_k has grown, has halved, or is below 1e-5 of the largest at
+///                  first; m_k is halved where the sum grew by a tenth), and no entry ends a window
+///                  farther than `longest` from where it began
 ///
 /// The resilient policy is for entries of very different curvature (logarithms of weights, where F
 /// gets flat like exp(x_k)): a window should be longer than the lower variables need to follow.
@@ -45,8 +45,10 @@ class StepPolicy {
 
   /// Moves x along z in iteration t by step `eta`.
   void move(std::int64_t t, double eta, std::span<const double> z, std::span<double> x);
-  /// True if a window of the resilient policy ends with iteration t.
-  [[nodiscard]] bool ends(std::int64_t t) const { return !sum_.empty() && (t + 1) % window_ == 0; }
+  /// True for the policies that look at windows of iterations: auto and resilient.
+  [[nodiscard]] bool windowed() const { return !sum_.empty(); }
+  /// True if a window ends with iteration t.
+  [[nodiscard]] bool ends(std::int64_t t) const { return windowed() && (t + 1) % window_ == 0; }
   void fields(state::FieldVisitor& visit);
 
  private:
